@@ -1,0 +1,123 @@
+/**
+ * What is measured: named shapes from real models, each with its arithmetic. A case is plain data, so that every contender
+ * (this process, naive TypeScript, PyTorch) can build it; the naive kernels take part where they finish in seconds.
+ */
+
+export interface Case {
+  name: string;
+  /** What contenders switch on. */
+  op: string;
+  params: Record<string, number | boolean>;
+  /** Floating-point operations of one run, in 10^9; 0 where memory is the limit. */
+  gflop: number;
+  /** Bytes read and written by one run, in 10^9. */
+  gbyte: number;
+  naive?: boolean;
+}
+
+const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({
+  name: `matmul ${m}x${k}x${n}${transA ? " A^T" : ""}${transB ? " B^T" : ""}`,
+  op: "matmul",
+  params: { m, k, n, transA, transB },
+  gflop: (2 * m * k * n) / 1e9,
+  gbyte: (4 * (m * k + k * n + m * n)) / 1e9,
+  naive,
+});
+
+const conv = (op: string, n: number, c: number, h: number, o: number, r: number, stride = 1, naive = false): Case => {
+  const pad = r >> 1;
+  const p = Math.floor((h + 2 * pad - r) / stride) + 1;
+  const passes = op === "conv2d" ? 1 : 3;
+  return {
+    name: `${op} ${n}x${c}x${h}x${h} ${o} ${r}x${r}${stride > 1 ? ` s${stride}` : ""}`,
+    op,
+    params: { n, c, h, o, r, stride, pad },
+    gflop: (passes * 2 * n * o * p * p * c * r * r) / 1e9,
+    gbyte: (passes * 4 * (n * c * h * h + n * o * p * p)) / 1e9,
+    naive,
+  };
+};
+
+/** An op over [n, c, h, w] activations; `passes` counts tensors read and written. */
+const memoryBound = (op: string, passes: number, naive = false): Case => {
+  const params = { n: 32, c: 64, h: 56 };
+  return { name: `${op} 32x64x56x56`, op, params, gflop: 0, gbyte: (4 * passes * 32 * 64 * 56 * 56) / 1e9, naive };
+};
+
+export const ops: Case[] = [
+  ...[64, 128, 256, 512, 1024, 2048].map((n) => gemm(n, n, n, false, false, n === 256)),
+  gemm(64, 576, 3136),
+  gemm(128, 1152, 784),
+  gemm(512, 4608, 49),
+  gemm(512, 4608, 1568),
+  gemm(128, 3072, 100, false, true),
+  gemm(3072, 128, 100, true),
+  gemm(4096, 192, 192, false, true),
+  gemm(576, 100352, 64, true),
+  ...[
+    [32, 64, 56, 64, 3],
+    [32, 128, 28, 128, 3],
+    [32, 256, 14, 256, 3],
+    [32, 512, 7, 512, 3],
+    [64, 32, 32, 32, 3],
+    [128, 32, 16, 64, 3],
+    [64, 64, 16, 64, 3],
+    [64, 128, 8, 128, 3],
+    [8, 3, 224, 64, 7, 2],
+    [32, 64, 56, 256, 1],
+    [64, 3, 32, 32, 3],
+    [8, 32, 32, 32, 3, 1, true],
+  ].flatMap(([n, c, h, o, r, stride = 1, naive = false]) => [
+    conv("conv2d", ...([n, c, h, o, r, stride, naive] as [number, number, number, number, number, number, boolean])),
+    conv(
+      "conv2d+backward",
+      ...([n, c, h, o, r, stride, naive] as [number, number, number, number, number, number, boolean]),
+    ),
+  ]),
+  memoryBound("add", 3),
+  memoryBound("relu", 2),
+  memoryBound("exp", 2),
+  memoryBound("tanh", 2),
+  memoryBound("sigmoid", 2),
+  memoryBound("gelu", 2),
+  memoryBound("batchnorm", 2, true),
+  memoryBound("batchnorm+backward", 7, true),
+  memoryBound("maxpool", 1.25),
+  {
+    name: "softmax 65536x64",
+    op: "softmax",
+    params: { rows: 65536, cols: 64 },
+    gflop: 0,
+    gbyte: (8 * 65536 * 64) / 1e9,
+  },
+  {
+    name: "layernorm+backward 8192x768",
+    op: "layernorm+backward",
+    params: { rows: 8192, cols: 768 },
+    gflop: 0,
+    gbyte: (20 * 8192 * 768) / 1e9,
+  },
+  {
+    name: "crossEntropy+backward 4096x1000",
+    op: "crossEntropy+backward",
+    params: { rows: 4096, cols: 1000 },
+    gflop: 0,
+    gbyte: (12 * 4096 * 1000) / 1e9,
+  },
+  { name: "adam 11M", op: "adam", params: { n: 11e6 }, gflop: 0, gbyte: (28 * 11e6) / 1e9 },
+  { name: "sgd 11M", op: "sgd", params: { n: 11e6 }, gflop: 0, gbyte: (12 * 11e6) / 1e9 },
+  { name: "tiny add 1000", op: "tiny add", params: { n: 1000 }, gflop: 0, gbyte: 12e3 / 1e9 },
+  {
+    name: "tiny matmul 8",
+    op: "matmul",
+    params: { m: 8, k: 8, n: 8, transA: false, transB: false },
+    gflop: 1024 / 1e9,
+    gbyte: 0,
+  },
+];
+
+/** Whole training steps: the names and models of bench/rivals/torch_steps.py. */
+export const steps: Case[] = [
+  { name: "two_layer", op: "step", params: {}, gflop: 0.37, gbyte: 0 },
+  { name: "small_convnet", op: "step", params: {}, gflop: 4.0, gbyte: 0 },
+];

@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+"""Contender: PyTorch, two threads. Speaks bench/contenders/serve.ts's protocol: a line {"c": case, "budget": ms} in, a line
+{"ms": [...]} out. Steps come from torch_steps.py beside it."""
+import json, sys, time
+import torch
+import torch.nn.functional as F
+import torch_steps
+
+threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+torch.set_num_threads(threads)
+
+
+def build(name, op, p):
+    if op == "step":
+        step, _ = getattr(torch_steps, name)()
+        torch.set_num_threads(threads)
+        return step
+    rand = lambda *shape: torch.rand(*shape) - 0.5
+    if op == "matmul":
+        a = rand(p["k"], p["m"]).t() if p["transA"] else rand(p["m"], p["k"])
+        b = rand(p["n"], p["k"]).t() if p["transB"] else rand(p["k"], p["n"])
+        return lambda: a @ b
+    if op in ("conv2d", "conv2d+backward"):
+        grad = op != "conv2d"
+        x = rand(p["n"], p["c"], p["h"], p["h"]).requires_grad_(grad)
+        w = rand(p["o"], p["c"], p["r"], p["r"]).requires_grad_(grad)
+        forward = lambda: F.conv2d(x, w, stride=p["stride"], padding=p["pad"])
+        if not grad:
+            return forward
+        dy = torch.rand_like(forward())
+        return lambda: torch.autograd.grad(forward(), (x, w), dy)
+    if op in ("add", "relu", "exp", "tanh", "sigmoid", "gelu", "batchnorm", "batchnorm+backward", "maxpool"):
+        grad = op == "batchnorm+backward"
+        x = rand(p["n"], p["c"], p["h"], p["h"]).requires_grad_(grad)
+        if op == "add":
+            return lambda: x + x
+        if op == "gelu":
+            return lambda: F.gelu(x)
+        if op == "maxpool":
+            return lambda: F.max_pool2d(x, 2)
+        if op in ("batchnorm", "batchnorm+backward"):
+            w, b = torch.ones(p["c"]).requires_grad_(grad), torch.zeros(p["c"]).requires_grad_(grad)
+            forward = lambda: F.batch_norm(x, None, None, w, b, True)
+            if not grad:
+                return forward
+            dy = torch.rand_like(x)
+            return lambda: torch.autograd.grad(forward(), (x, w, b), dy)
+        return lambda: getattr(torch, op)(x)
+    if op == "softmax":
+        x = rand(p["rows"], p["cols"])
+        return lambda: torch.softmax(x, 1)
+    if op == "layernorm+backward":
+        x = rand(p["rows"], p["cols"]).requires_grad_()
+        w, b = torch.ones(p["cols"]).requires_grad_(), torch.zeros(p["cols"]).requires_grad_()
+        dy = torch.rand_like(x)
+        return lambda: torch.autograd.grad(F.layer_norm(x, (p["cols"],), w, b), (x, w, b), dy)
+    if op == "crossEntropy+backward":
+        x = rand(p["rows"], p["cols"]).requires_grad_()
+        y = torch.randint(p["cols"], (p["rows"],))
+        return lambda: torch.autograd.grad(F.cross_entropy(x, y), x)
+    if op in ("adam", "sgd"):
+        w = torch.rand(int(p["n"])).requires_grad_()
+        w.grad = torch.rand(int(p["n"]))
+        o = torch.optim.Adam([w], lr=1e-3) if op == "adam" else torch.optim.SGD([w], lr=1e-3)
+        return o.step
+    if op == "tiny add":
+        x = rand(p["n"])
+        return lambda: x + x
+    return None
+
+
+def timed(run, budget):
+    times, start = [], time.perf_counter()
+    while not times or (time.perf_counter() - start < budget / 1e3 and len(times) < 2000):
+        t = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - t) * 1e3)
+    return times
+
+
+name, run = None, None
+for line in sys.stdin:
+    request = json.loads(line)
+    c = request["c"]
+    try:
+        if c["name"] != name:
+            run = build(c["name"], c["op"], c["params"])
+            name = c["name"]
+            if run:
+                run(), run()
+        answer = {"ms": timed(run, request["budget"]) if run else []}
+    except Exception as error:
+        answer = {"error": repr(error)}
+    print(json.dumps(answer), flush=True)

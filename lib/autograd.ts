@@ -1,0 +1,553 @@
+/**
+ * Reverse-mode differentiation. record() notes what made a tensor; backward() walks the records in reverse.
+ *
+ * A tensor points to its node, a node to the nodes of its inputs and to its own aliases of the values that its gradient
+ * needs, never to a user's tensor: so intermediate tensors die young, and freeing one never breaks backward.
+ */
+import { show } from "./errors.js";
+import { safePoint, scope, unscoped } from "./memory.js";
+import { alias, sizeOfShape, Tensor } from "./tensor.js";
+
+/** Something with gradients: a record of an op, or a leaf. `outputs` are the shapes of what it made. */
+export interface GraphNode {
+  readonly id: number;
+  readonly name: string;
+  readonly edges: readonly (Edge | null)[];
+  readonly outputs: readonly { shape: readonly number[]; dtype: Tensor["dtype"] }[];
+  /** Gradients of the inputs, in the order of `edges`, from those of the outputs (null: none arrived). */
+  run(dys: (Tensor | null)[], wants: boolean[]): (Tensor | null)[];
+  /** Frees the saved values; running again then throws. */
+  release(): void;
+  hooks: Map<number, GradientHook[]> | null;
+  /** Where `.grad` of output 0 is kept: leaves, and tensors with retainGrad(). */
+  keepsGrad: boolean;
+  grad: Tensor | null;
+}
+
+interface Edge {
+  node: GraphNode;
+  output: number;
+}
+
+type GradientHook = (dy: Tensor) => Tensor | undefined;
+type Tensors = Record<string, Tensor | null | undefined>;
+export type Gradients<I> = { [K in keyof I]: (() => Tensor) | null };
+
+let enabled = true;
+let nextId = 1;
+
+/** Whether ops are recorded. */
+export const isGradEnabled = (): boolean => enabled;
+
+function withGrad<T>(on: boolean, op: string, fn: () => T): T {
+  const before = enabled;
+  enabled = on;
+  let result: T;
+  try {
+    result = fn();
+  } finally {
+    enabled = before;
+  }
+  if (typeof (result as { then?: unknown } | null)?.then === "function") {
+    throw new TypeError(
+      `${op}: expected a synchronous callback, got one that returns a promise; other tasks would see the mode change`,
+    );
+  }
+  return result;
+}
+
+/** Runs `fn` without recording: no gradients, less memory. */
+export const noGrad = <T>(fn: () => T): T => withGrad(false, "noGrad", fn);
+
+/** Runs `fn` with recording, inside noGrad(). */
+export const enableGrad = <T>(fn: () => T): T => withGrad(true, "enableGrad", fn);
+
+/** Set by ops: how gradients that meet are added, and where an unseeded or missing gradient comes from. */
+export const algebra = {
+  add: undefined as unknown as (a: Tensor, b: Tensor) => Tensor,
+  fill: undefined as unknown as (shape: readonly number[], value: number, dtype: Tensor["dtype"]) => Tensor,
+  copy: undefined as unknown as (x: Tensor) => Tensor,
+};
+
+/** A tensor that gradients end at: a parameter, or an input the user asked about. */
+class Leaf implements GraphNode {
+  readonly id = nextId++;
+  readonly name = "leaf";
+  readonly edges = [];
+  readonly outputs;
+  hooks: Map<number, GradientHook[]> | null = null;
+  readonly keepsGrad = true;
+  grad: Tensor | null = null;
+  constructor(t: Tensor) {
+    this.outputs = [{ shape: t.shape, dtype: t.dtype }];
+  }
+  run(): [] {
+    return [];
+  }
+  release(): void {}
+}
+
+class OpNode implements GraphNode {
+  readonly id = nextId++;
+  hooks: Map<number, GradientHook[]> | null = null;
+  keepsGrad = false;
+  grad: Tensor | null = null;
+  private versions: number[];
+
+  constructor(
+    readonly name: string,
+    readonly edges: (Edge | null)[],
+    readonly outputs: { shape: readonly number[]; dtype: Tensor["dtype"] }[],
+    private inputs: readonly string[],
+    private saved: Tensors,
+    private gradient:
+      | ((dys: (Tensor | null)[], saved: Tensors, wants: Record<string, boolean>) => Gradients<Tensors>)
+      | null,
+  ) {
+    this.versions = Object.values(saved).map((t) => t?.storage.version ?? 0);
+  }
+
+  run(dys: (Tensor | null)[], wants: boolean[]): (Tensor | null)[] {
+    if (this.gradient === null) {
+      throw new Error(
+        `backward: the graph through ${this.name} was freed by an earlier backward(); pass { retainGraph: true } to that one`,
+      );
+    }
+    Object.entries(this.saved).forEach(([key, t], i) => {
+      if (t && t.storage.version !== this.versions[i]) {
+        throw new Error(
+          `backward: ${this.name} saved ${key} ${show(t.shape)} for its gradient, and it was changed in place since ` +
+            `(version ${t.storage.version}, expected ${this.versions[i]}); change a clone() instead`,
+        );
+      }
+    });
+    const want = Object.fromEntries(this.inputs.map((key, i) => [key, wants[i]!]));
+    const gradients = this.gradient(dys, this.saved, want);
+    const mine = new Set<unknown>([...dys, ...Object.values(this.saved)]);
+    return this.inputs.map((key, i) => {
+      if (!wants[i]) return null;
+      const make = gradients[key];
+      if (make === null) return null;
+      if (make === undefined) throw new Error(`backward: ${this.name} gives no gradient for ${key}`);
+      const dx = make();
+      const { shape } = this.edges[i]!.node.outputs[this.edges[i]!.output]!;
+      if (dx.size !== sizeOfShape(shape)) {
+        throw new Error(
+          `backward: ${this.name} gave ${key} of shape ${show(shape)} a gradient of shape ${show(dx.shape)}`,
+        );
+      }
+      // dy or a saved value passed on is somebody else's: the engine frees what it gets.
+      return mine.has(dx) && !enabled ? alias(dx) : dx;
+    });
+  }
+
+  release(): void {
+    this.gradient = null;
+    for (const t of Object.values(this.saved)) t?.free();
+    this.saved = {};
+  }
+}
+
+const edgeOf = (t: Tensor | null | undefined): Edge | null => (t?.node ? { node: t.node, output: t.output } : null);
+
+/** True where an op on these tensors is to be recorded. */
+export function wantsRecord(inputs: Tensors): boolean {
+  if (!enabled) return false;
+  for (const key in inputs) if (inputs[key]?.node) return true;
+  return false;
+}
+
+/**
+ * Notes that `y` was made from `inputs`: `gradient(dy, saved, wants)` answers, by input name, a function that makes its
+ * gradient, or null for "not differentiable". `saved` are the values it needs (inputs, y, or others); it gets aliases of
+ * them and must use nothing else of its surroundings but shapes and numbers.
+ *
+ * @returns y
+ */
+export function record<I extends Tensors, S extends Tensors>(
+  y: Tensor,
+  name: string,
+  inputs: I,
+  saved: S,
+  gradient: (dy: Tensor, saved: S, wants: { [K in keyof I]: boolean }) => Gradients<I>,
+): Tensor {
+  if (!wantsRecord(inputs)) return y;
+  return recordAll([y], name, inputs, saved, ([dy], s, wants) => gradient(dy!, s, wants))[0]!;
+}
+
+/** record() for an op with several outputs; a `dys` entry is null where no gradient arrived. */
+export function recordAll<I extends Tensors, S extends Tensors>(
+  ys: Tensor[],
+  name: string,
+  inputs: I,
+  saved: S,
+  gradient: (dys: (Tensor | null)[], saved: S, wants: { [K in keyof I]: boolean }) => Gradients<I>,
+): Tensor[] {
+  if (!wantsRecord(inputs)) return ys;
+  const aliases: Tensors = {};
+  const ownOutputs: [Tensor, number][] = [];
+  unscoped(() => {
+    for (const key in saved) {
+      const t = saved[key];
+      if (!t) continue;
+      const copy = alias(t);
+      copy.node = t.node;
+      copy.output = t.output;
+      const at = ys.indexOf(t);
+      if (at >= 0) ownOutputs.push([copy, at]);
+      aliases[key] = copy;
+    }
+  });
+  const node = new OpNode(
+    name,
+    Object.values(inputs).map(edgeOf),
+    ys.map(({ shape, dtype }) => ({ shape, dtype })),
+    Object.keys(inputs),
+    aliases,
+    gradient as never,
+  );
+  for (const [copy, at] of ownOutputs) [copy.node, copy.output] = [node, at];
+  ys.forEach((y, at) => {
+    y.node = node;
+    y.output = at;
+  });
+  return ys;
+}
+
+/** What a gradient kernel made, which has no derivative of its own: asking for it throws, never zero. */
+export function noSecondDerivative(name: string, dx: Tensor, inputs: Tensors): Tensor {
+  return record(dx, `${name}Grad`, inputs, {}, () => {
+    throw new Error(`${name} has no second derivative`);
+  });
+}
+
+// ---- Running backward
+
+interface Walk {
+  retainGraph: boolean;
+  createGraph: boolean;
+  /** Gradients asked for by grad(): (node, output) to its place in the answer. */
+  capture: Map<GraphNode, Map<number, number>> | null;
+}
+
+/** Nodes that lead to a wanted one, newest first. */
+function reachable(
+  roots: GraphNode[],
+  capture: Walk["capture"],
+): { order: GraphNode[]; needed: Set<GraphNode> | null } {
+  const seen = new Set<GraphNode>();
+  const stack = [...roots];
+  while (stack.length > 0) {
+    const node = stack.pop()!;
+    if (seen.has(node)) continue;
+    seen.add(node);
+    for (const edge of node.edges) if (edge && !seen.has(edge.node)) stack.push(edge.node);
+  }
+  const order = [...seen].sort((a, b) => b.id - a.id);
+  if (capture === null) return { order, needed: null };
+  const needed = new Set<GraphNode>();
+  for (let i = order.length - 1; i >= 0; i--) {
+    const node = order[i]!;
+    if (capture.has(node) || node.edges.some((e) => e && needed.has(e.node))) needed.add(node);
+  }
+  return { order, needed };
+}
+
+function walk(roots: { node: GraphNode; output: number; dy: Tensor }[], options: Walk): (Tensor | null)[] {
+  const { order, needed } = reachable(
+    roots.map((r) => r.node),
+    options.capture,
+  );
+  const pending = new Map<GraphNode, (Tensor | null)[]>();
+  const captured: (Tensor | null)[] = [];
+  const drop = (t: Tensor) => {
+    if (!options.createGraph) t.free();
+  };
+  const arrive = (node: GraphNode, output: number, dy: Tensor) => {
+    let slots = pending.get(node);
+    if (!slots) pending.set(node, (slots = node.outputs.map(() => null)));
+    const before = slots[output];
+    if (!before) {
+      slots[output] = dy;
+      return;
+    }
+    slots[output] = algebra.add(before, dy);
+    drop(before);
+    drop(dy);
+  };
+  for (const root of roots) arrive(root.node, root.output, root.dy);
+
+  for (const node of order) {
+    const dys = pending.get(node);
+    pending.delete(node);
+    if (!dys) {
+      if (!options.retainGraph && !options.capture) node.release();
+      continue;
+    }
+    if (node.hooks) {
+      for (const [output, hooks] of node.hooks) {
+        for (const hook of hooks) {
+          const dy = dys[output];
+          const changed = dy && hook(dy);
+          if (changed && changed !== dy) dys[output] = linkedAlias(changed, options.createGraph);
+        }
+      }
+    }
+    const wanted = options.capture?.get(node);
+    if (wanted)
+      for (const [output, at] of wanted)
+        captured[at] = dys[output] ? linkedAlias(dys[output], options.createGraph) : null;
+    if (node.keepsGrad && options.capture === null && dys[0]) accumulate(node, dys[0], options.createGraph);
+    const wants = node.edges.map((e) => e !== null && (needed === null || needed.has(e.node)));
+    if (wants.includes(true)) {
+      const dxs = scope(() => node.run(dys, wants)); // a gradient's own intermediates end here
+      dxs.forEach((dx, i) => {
+        const edge = node.edges[i];
+        if (dx && edge) arrive(edge.node, edge.output, dx);
+      });
+    }
+    for (const dy of dys) if (dy) drop(dy);
+    // grad() stops at its inputs: what made them stays usable.
+    const ran = options.capture === null || wants.includes(true);
+    if (ran && !options.retainGraph) node.release();
+  }
+  return captured;
+}
+
+/** Another handle on a gradient; under createGraph it stays part of the graph. */
+function linkedAlias(t: Tensor, linked: boolean): Tensor {
+  const other = alias(t);
+  if (linked) [other.node, other.output] = [t.node, t.output];
+  return other;
+}
+
+function accumulate(node: GraphNode, dy: Tensor, linked: boolean): void {
+  const before = node.grad;
+  if (before) {
+    node.grad = algebra.add(before, dy);
+    if (!linked) before.free();
+  } else {
+    const { shape } = node.outputs[0]!;
+    // .grad may be scaled in place: it must not share memory with another gradient.
+    const shared = dy.storage.handles > 1;
+    const own = !linked && shared ? algebra.copy(dy) : linkedAlias(dy, linked);
+    node.grad = show(own.shape) === show(shape) ? own : alias(own, shape);
+  }
+}
+
+function seed(
+  op: string,
+  y: Tensor,
+  given: Tensor | null | undefined,
+): { node: GraphNode; output: number; dy: Tensor } {
+  if (!y.node)
+    throw new Error(
+      `${op}: this tensor was not made from one that requires a gradient; call requiresGrad_() on the leaf, outside noGrad()`,
+    );
+  if (given) {
+    if (show(given.shape) !== show(y.shape))
+      throw new Error(`${op}: expected a gradient of shape ${show(y.shape)}, got ${show(given.shape)}`);
+    if (given.dtype !== y.dtype) throw new Error(`${op}: expected a gradient of dtype ${y.dtype}, got ${given.dtype}`);
+  } else if (y.size !== 1) {
+    throw new Error(
+      `${op}: expected one element to start from, got ${show(y.shape)}; reduce it with sum() or mean(), or pass a gradient`,
+    );
+  }
+  const dy = given ? linkedAlias(given, true) : algebra.fill(y.shape, 1, y.dtype);
+  return { node: y.node, output: y.output, dy };
+}
+
+export interface BackwardOptions {
+  /** Gradient of something with respect to this tensor; default 1 for one element. */
+  gradient?: Tensor;
+  /** Keep the graph, so that backward can run again. Default: as createGraph. */
+  retainGraph?: boolean;
+  /** Record the gradients themselves, for second derivatives. Default false. */
+  createGraph?: boolean;
+}
+
+/** Adds d y / d leaf to `.grad` of every leaf that y was made from. */
+export function backward(
+  y: Tensor,
+  { gradient, createGraph = false, retainGraph = createGraph }: BackwardOptions = {},
+): void {
+  unscoped(() =>
+    withGrad(createGraph, "backward", () => {
+      walk([seed("backward", y, gradient)], { retainGraph, createGraph, capture: null });
+    }),
+  );
+  safePoint();
+}
+
+export interface GradOptions {
+  gradOutputs?: (Tensor | null)[];
+  retainGraph?: boolean;
+  createGraph?: boolean;
+  /** Answer null for an input that the outputs do not depend on, instead of an error. */
+  allowUnused?: boolean;
+}
+
+/** Gradients of the outputs (their sum) with respect to `inputs`, without touching `.grad`. */
+export function grad(
+  outputs: Tensor | Tensor[],
+  inputs: Tensor[],
+  options: GradOptions & { allowUnused: true },
+): (Tensor | null)[];
+export function grad(outputs: Tensor | Tensor[], inputs: Tensor[], options?: GradOptions): Tensor[];
+export function grad(
+  outputs: Tensor | Tensor[],
+  inputs: Tensor[],
+  { gradOutputs = [], createGraph = false, retainGraph = createGraph, allowUnused = false }: GradOptions = {},
+): (Tensor | null)[] {
+  const capture: NonNullable<Walk["capture"]> = new Map();
+  const places = inputs.map((x, at) => {
+    if (!x.node)
+      throw new Error(
+        `grad: input ${at} ${show(x.shape)} does not require a gradient; call requiresGrad_() on it first`,
+      );
+    let slots = capture.get(x.node);
+    if (!slots) capture.set(x.node, (slots = new Map()));
+    if (!slots.has(x.output)) slots.set(x.output, at);
+    return slots.get(x.output)!;
+  });
+  const list = Array.isArray(outputs) ? outputs : [outputs];
+  const found = unscoped(() =>
+    withGrad(createGraph, "grad", () =>
+      walk(
+        list.map((y, i) => seed("grad", y, gradOutputs[i])),
+        { retainGraph, createGraph, capture },
+      ),
+    ),
+  );
+  return places.map((place, at) => {
+    const g = found[place] ?? null;
+    if (!g && !allowUnused)
+      throw new Error(
+        `grad: the outputs do not depend on input ${at} ${show(inputs[at]!.shape)}; pass { allowUnused: true } to get null`,
+      );
+    return g && place !== at ? linkedAlias(g, createGraph) : g;
+  });
+}
+
+// ---- On tensors
+
+declare module "./tensor.js" {
+  interface Tensor {
+    /** Whether backward gives this tensor, or what it was made from, a gradient. */
+    readonly requiresGrad: boolean;
+    /** The gradient that backward() added up here; null before, and on tensors that are no leaves. */
+    grad: Tensor | null;
+    /** Makes this tensor a leaf with a gradient (or, with false, takes it out of the graph). Floats only. */
+    requiresGrad_(on?: boolean): this;
+    /** The same values, outside the graph; memory is shared. */
+    detach(): Tensor;
+    /** Adds the gradients of this tensor to `.grad` of its leaves. */
+    backward(options?: BackwardOptions): void;
+    /** Calls `hook(dy)` when the gradient of this tensor is known; a tensor it returns replaces it. Answers a remover. */
+    registerHook(hook: GradientHook): () => void;
+    /** Keeps `.grad` of a tensor that is no leaf. */
+    retainGrad(): this;
+    readonly isLeaf: boolean;
+  }
+}
+
+function expectNode(op: string, t: Tensor): GraphNode {
+  if (!t.node) throw new Error(`${op}: this tensor does not require a gradient; call requiresGrad_() on it first`);
+  return t.node;
+}
+
+Object.defineProperty(Tensor.prototype, "requiresGrad", {
+  get(this: Tensor) {
+    return this.node !== null;
+  },
+});
+Object.defineProperty(Tensor.prototype, "isLeaf", {
+  get(this: Tensor) {
+    return this.node === null || this.node instanceof Leaf;
+  },
+});
+Object.defineProperty(Tensor.prototype, "grad", {
+  get(this: Tensor) {
+    return this.node?.keepsGrad ? this.node.grad : null;
+  },
+  set(this: Tensor, g: Tensor | null) {
+    const node = expectNode("grad", this);
+    if (g && (show(g.shape) !== show(this.shape) || g.dtype !== this.dtype)) {
+      throw new Error(`grad: expected ${this.dtype} ${show(this.shape)}, got ${g.dtype} ${show(g.shape)}`);
+    }
+    if (node.grad !== g) node.grad?.free();
+    node.grad = g;
+  },
+});
+
+Tensor.prototype.requiresGrad_ = function (on = true) {
+  if (on && this.dtype !== "float32" && this.dtype !== "float64") {
+    throw new TypeError(`requiresGrad_: expected float32 or float64, got ${this.dtype}; only floats have gradients`);
+  }
+  if (on && !this.node) this.node = new Leaf(this);
+  if (!on) {
+    if (this.node && !(this.node instanceof Leaf))
+      throw new Error("requiresGrad_(false): this tensor was made by an op; use detach()");
+    this.node = null;
+  }
+  return this;
+};
+Tensor.prototype.detach = function () {
+  return alias(this);
+};
+Tensor.prototype.backward = function (options) {
+  backward(this, options);
+};
+Tensor.prototype.registerHook = function (hook) {
+  const node = expectNode("registerHook", this);
+  node.hooks ??= new Map();
+  const { output } = this;
+  node.hooks.set(output, [...(node.hooks.get(output) ?? []), hook]);
+  return () => {
+    node.hooks!.set(
+      output,
+      node.hooks!.get(output)!.filter((h) => h !== hook),
+    );
+  };
+};
+Tensor.prototype.retainGrad = function () {
+  const node = expectNode("retainGrad", this);
+  if (node.outputs.length > 1) throw new Error("retainGrad: this op has several outputs; use registerHook()");
+  node.keepsGrad = true;
+  return this;
+};
+
+/**
+ * An op of the user's own: `forward` computes on plain tensors (nothing inside is recorded), `backward` gets the gradient
+ * of the output and what forward saved, and answers one gradient (or null) an input.
+ *
+ * @example
+ * const double = customFunction({
+ *   forward: (ctx, x: Tensor) => x.mul(2),
+ *   backward: (ctx, dy) => [dy.mul(2)],
+ * });
+ */
+export function customFunction<A extends unknown[]>(definition: {
+  name?: string;
+  forward: (ctx: { save(...tensors: Tensor[]): void }, ...args: A) => Tensor;
+  backward: (ctx: { saved: Tensor[] }, dy: Tensor) => (Tensor | null)[];
+}): (...args: A) => Tensor {
+  const name = definition.name ?? "customFunction";
+  return (...args) => {
+    const saved: Tensor[] = [];
+    let y = noGrad(() => definition.forward({ save: (...tensors) => void saved.push(...tensors) }, ...args));
+    if (args.includes(y)) y = alias(y);
+    const inputs = args.flatMap((a) => (a instanceof Tensor ? [a] : []));
+    const named = <T>(list: T[], prefix: string): Record<string, T> =>
+      Object.fromEntries(list.map((t, i) => [`${prefix}${i}`, t]));
+    return record(y, name, named(inputs, "input"), named(saved, "saved"), (dy, s) => {
+      const dxs = definition.backward({ saved: Object.values(s) as Tensor[] }, dy);
+      if (dxs.length !== inputs.length)
+        throw new Error(`${name}: backward must give ${inputs.length} gradients (or null), gave ${dxs.length}`);
+      return named(
+        dxs.map((dx) => (dx ? () => linkedAlias(dx, enabled) : null)),
+        "input",
+      ) as Record<string, (() => Tensor) | null>;
+    });
+  };
+}

@@ -1,0 +1,74 @@
+/**
+ * The data sets that commands know by name, and how each is trained by default.
+ */
+import * as data from "../data/index.js";
+import { Failure, oneOf, UsageError } from "./usage.js";
+
+export interface Preset {
+  model: string;
+  epochs: number;
+  batch: number;
+  lr: number;
+  /** What training batches go through, beside normalisation. */
+  augment: data.Transform | null;
+}
+
+/** Where files come from; null for what is drawn here. */
+const SETS = {
+  glyphs: { open: null, files: "", preset: { model: "convnet", epochs: 4, batch: 128, lr: 4e-3, augment: null } },
+  mnist: {
+    open: data.mnist,
+    files: "train-images-idx3-ubyte and its three companions, gzip or raw: http://yann.lecun.com/exdb/mnist/",
+    preset: { model: "convnet", epochs: 3, batch: 128, lr: 4e-3, augment: null },
+  },
+  "fashion-mnist": {
+    open: data.fashionMnist,
+    files:
+      "train-images-idx3-ubyte and its three companions, gzip or raw: https://github.com/zalandoresearch/fashion-mnist",
+    preset: { model: "convnet", epochs: 5, batch: 128, lr: 4e-3, augment: null },
+  },
+  cifar10: {
+    open: data.cifar10,
+    files:
+      "data_batch_1.bin to data_batch_5.bin and test_batch.bin, the binary version: https://www.cs.toronto.edu/~kriz/cifar.html",
+    preset: {
+      model: "vgg-small",
+      epochs: 10,
+      batch: 128,
+      lr: 4e-3,
+      augment: new data.Compose([new data.RandomCrop(32, { padding: 4 }), new data.RandomHorizontalFlip()]),
+    },
+  },
+} as const satisfies Record<
+  string,
+  { open: ((directory: string) => Promise<data.ImageSets>) | null; files: string; preset: Preset }
+>;
+
+export type SetName = keyof typeof SETS;
+export const SET_NAMES = Object.keys(SETS) as SetName[];
+
+export const presetOf = (name: SetName): Preset => SETS[name].preset;
+
+/** Throws unless --data is given just where it is needed. */
+export function checkDirectory(command: string, name: SetName, directory: string | undefined): void {
+  const { open, files } = SETS[name];
+  if (open === null && directory !== undefined)
+    throw new UsageError(`napier ${command}: --dataset ${name} is drawn here and takes no --data.`);
+  if (open !== null && directory === undefined)
+    throw new UsageError(`napier ${command}: --dataset ${name} needs --data DIR, a folder with ${files}.`);
+}
+
+/** Reads (or draws) a data set. What is missing is said with what was looked for and where to get it. */
+export async function openSets(command: string, name: SetName, directory: string | undefined): Promise<data.ImageSets> {
+  checkDirectory(command, name, directory);
+  const { open } = SETS[name];
+  if (open === null) return data.glyphs();
+  try {
+    return await open(directory!);
+  } catch (error) {
+    throw new Failure(`napier ${command}: ${(error as Error).message}`);
+  }
+}
+
+export const setNameOf = (command: string, text: string | undefined): SetName =>
+  oneOf(command, "dataset", text, SET_NAMES, "glyphs");

@@ -1,0 +1,192 @@
+/**
+ * The types of the native ops: one line for each line of native/ops.def, unary.def and binary.def, in its order. Operands
+ * are tensors, null where ops.def says Maybe; `s` are the fields of a size of native/sizes.h, spread.
+ */
+import type { Handled } from "./native.js";
+
+type T = Handled;
+type Maybe = Handled | null;
+type Tensors = readonly Handled[];
+/** The fields of a size struct, or rank, extents and strides. */
+type Size = number[];
+
+type Unary =
+  | "relu"
+  | "sign"
+  | "floor"
+  | "ceil"
+  | "trunc"
+  | "round"
+  | "abs"
+  | "square"
+  | "reciprocal"
+  | "sqrt"
+  | "rsqrt"
+  | "exp"
+  | "expm1"
+  | "log"
+  | "log1p"
+  | "sin"
+  | "cos"
+  | "tanh"
+  | "sigmoid"
+  | "erf"
+  | "silu"
+  | "softplus"
+  | "gelu"
+  | "geluTanh"
+  | "neg";
+type Unary1 = "powScalar" | "leakyRelu" | "elu" | "addScalar" | "mulScalar";
+type Unary2 = "clamp" | "affine";
+type Binary =
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "maximum"
+  | "minimum"
+  | "pow"
+  | "atan2"
+  | "equal"
+  | "notEqual"
+  | "less"
+  | "lessEqual"
+  | "greater"
+  | "greaterEqual"
+  | "logicalAnd"
+  | "logicalOr"
+  | "logicalXor";
+type Reduction = "sum" | "sumSquares" | "prod" | "amax" | "amin" | "argmax" | "argmin" | "any" | "all";
+
+export type UnaryName = Unary;
+export type Unary1Name = Unary1;
+export type Unary2Name = Unary2;
+export type BinaryName = Binary;
+export type ReductionName = Reduction;
+
+type Elementwise = { [K in Unary]: (y: T, x: T, n: number) => void } & {
+  [K in `${Unary}Grad`]: (dx: T, dy: T, saved: T, n: number) => void;
+} & { [K in Unary1]: (y: T, x: T, alpha: number, n: number) => void } & {
+  [K in `${Unary1}Grad`]: (dx: T, dy: T, saved: T, alpha: number, n: number) => void;
+} & { [K in Unary2]: (y: T, x: T, alpha: number, beta: number, n: number) => void } & {
+  [K in `${Unary2}Grad`]: (dx: T, dy: T, saved: T, alpha: number, beta: number, n: number) => void;
+} & { [K in Binary]: (y: T, a: T, b: T, ...s: Size) => void } & {
+  [K in Reduction]: (y: T, x: T, outer: number, reduce: number, inner: number) => void;
+};
+
+export interface Kernels extends Elementwise {
+  logicalNot(y: T, x: T, n: number): void;
+  where(y: T, c: T, a: T, b: T, ...s: Size): void;
+  addInto(y: T, x: T, alpha: number, n: number): void;
+  // ---- Moving, casting, filling
+  copyStrided(y: T, x: T, offset: number, ...s: Size): void;
+  writeStrided(y: T, x: T, offset: number, ...s: Size): void;
+  fill(y: T, value: number, n: number): void;
+  arange(y: T, start: number, step: number, n: number): void;
+  cast(y: T, x: T, n: number): void;
+  // ---- Random
+  uniform(y: T, low: number, high: number, seed: number, draw: number, n: number): void;
+  normal(y: T, mean: number, std: number, seed: number, draw: number, n: number): void;
+  bernoulli(y: T, p: number, seed: number, draw: number, n: number): void;
+  randint(y: T, low: number, high: number, seed: number, draw: number, n: number): void;
+  randperm(y: T, seed: number, draw: number, n: number): void;
+  dropout(y: T, x: T, p: number, seed: number, draw: number, n: number): void;
+  // ---- Matrix multiplication and convolution
+  gemm(y: T, a: T, b: T, bias: Maybe, ...s: Size): void;
+  conv2d(y: T, x: T, w: T, b: Maybe, ...s: Size): void;
+  conv2dGradX(dx: T, dy: T, w: T, ...s: Size): void;
+  conv2dGradW(dw: T, dy: T, x: T, ...s: Size): void;
+  // ---- Pooling, normalisation, softmax, embedding
+  softmax(y: T, x: T, ...s: Size): void;
+  softmaxGrad(dx: T, dy: T, y: T, ...s: Size): void;
+  logSoftmax(y: T, x: T, ...s: Size): void;
+  logSoftmaxGrad(dx: T, dy: T, y: T, ...s: Size): void;
+  batchNorm(y: T, mean: T, variance: T, x: T, w: Maybe, b: Maybe, eps: number, ...s: Size): void;
+  batchNormInfer(y: T, x: T, mean: T, variance: T, w: Maybe, b: Maybe, eps: number, ...s: Size): void;
+  batchNormGrad(
+    dx: Maybe,
+    dw: Maybe,
+    db: Maybe,
+    dy: T,
+    x: T,
+    mean: T,
+    variance: T,
+    w: Maybe,
+    eps: number,
+    training: number,
+    ...s: Size
+  ): void;
+  batchNormUpdate(
+    runningMean: T,
+    runningVariance: T,
+    mean: T,
+    variance: T,
+    momentum: number,
+    count: number,
+    c: number,
+  ): void;
+  layerNorm(y: T, mean: T, rstd: T, x: T, w: Maybe, b: Maybe, eps: number, rows: number, cols: number): void;
+  layerNormGrad(
+    dx: Maybe,
+    dw: Maybe,
+    db: Maybe,
+    dy: T,
+    x: T,
+    mean: T,
+    rstd: T,
+    w: Maybe,
+    rows: number,
+    cols: number,
+  ): void;
+  maxPool2d(y: T, index: T, x: T, ...s: Size): void;
+  adaptiveMaxPool2d(y: T, index: T, x: T, ...s: Size): void;
+  maxPool2dGrad(dx: T, dy: T, index: T, ...s: Size): void;
+  avgPool2d(y: T, x: T, countIncludePad: number, ...s: Size): void;
+  avgPool2dGrad(dx: T, dy: T, countIncludePad: number, ...s: Size): void;
+  adaptiveAvgPool2d(y: T, x: T, ...s: Size): void;
+  adaptiveAvgPool2dGrad(dx: T, dy: T, ...s: Size): void;
+  embedding(y: T, w: T, ids: T, rows: number, cols: number, n: number): void;
+  embeddingGrad(dw: T, dy: T, ids: T, rows: number, cols: number, n: number, paddingIndex: number): void;
+  // ---- Losses
+  crossEntropy(loss: T, logSumExp: T, x: T, labels: T, ignoreIndex: number, rows: number, cols: number): void;
+  crossEntropyGrad(dx: T, x: T, logSumExp: T, dy: T, labels: T, ignoreIndex: number, rows: number, cols: number): void;
+  hinge(loss: T, x: T, labels: T, delta: number, ignoreIndex: number, rows: number, cols: number): void;
+  hingeGrad(dx: T, x: T, dy: T, labels: T, delta: number, ignoreIndex: number, rows: number, cols: number): void;
+  bceWithLogits(loss: T, x: T, t: T, n: number): void;
+  bceWithLogitsGrad(dx: Maybe, dt: Maybe, dy: T, x: T, t: T, n: number): void;
+  // ---- Optimizers
+  sgd(
+    p: Tensors,
+    g: Tensors,
+    v: Tensors,
+    step: T,
+    lr: number,
+    momentum: number,
+    dampening: number,
+    weightDecay: number,
+    nesterov: number,
+  ): void;
+  adam(
+    p: Tensors,
+    g: Tensors,
+    m: Tensors,
+    v: Tensors,
+    step: T,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    decoupled: number,
+  ): void;
+  gradNorm(norm: T, g: Tensors): void;
+  clipNorm(g: Tensors, norm: T, maxNorm: number): void;
+  clipValue(g: Tensors, limit: number): void;
+  ema(average: Tensors, p: Tensors, decay: number): void;
+  // ---- Data
+  randomCrop(y: T, x: T, samples: T, seed: number, epoch: number, ...s: Size): void;
+  randomFlip(y: T, x: T, samples: T, p: number, seed: number, epoch: number, n: number, rows: number, w: number): void;
+  normalise(y: T, x: T, mean: T, std: T, ...s: Size): void;
+  // ---- Measuring
+  peakFma(y: T, rounds: number, chunks: number): void;
+}

@@ -1,0 +1,121 @@
+/**
+ * The addon as TypeScript sees it: `k`, the kernels of native/ops.def under their names, and what surrounds them (handles,
+ * reads, memory). Kernels take tensors where ops.def has operands (null for an absent one) and numbers for the rest,
+ * sizes spread into their fields. Nothing here knows shapes; a kernel call whose counts do not fit throws.
+ */
+
+import type { Kernels } from "./kernels.js";
+import addonModule from "./load.cjs";
+
+export const DTYPES = ["float32", "float64", "int32", "int64", "uint8", "int8", "bool", "bfloat16", "float16"] as const;
+export type DType = (typeof DTYPES)[number];
+export const FLOATS: readonly DType[] = ["float32", "float64"];
+
+/** What JavaScript holds of a tensor: a number that native code knows. 0 once it was freed. */
+export interface Handled {
+  handle: number;
+}
+
+interface Addon {
+  ops: Record<string, (...args: (number | null | number[])[]) => void>;
+  alloc(object: object, dtype: number, count: number): number;
+  alias(object: object, handle: number): number;
+  fromHost(object: object, dtype: number, array: ArrayBufferView): number;
+  free(handle: number): void;
+  isLive(handle: number): boolean;
+  sweep(all: boolean): number;
+  stats(): Float64Array;
+  read(handle: number): Promise<ArrayBuffer>;
+  readSync(handle: number): ArrayBuffer;
+  settled(): Promise<void>;
+  synchronize(): void;
+  /** Tells the stream that the event loop has turned: small ops may run in place again. */
+  turned(): void;
+  memory(): { liveBytes: number; liveBuffers: number; peakBytes: number; cachedBytes: number; scratchBytes: number };
+  resetPeak(): void;
+  emptyCache(): number;
+  threads(count?: number): number;
+  isa(name?: string): string;
+  isas(): string[];
+  features(): string[];
+  signatures(): string[];
+}
+
+export const addon = addonModule as Addon;
+
+const codes = Object.fromEntries(DTYPES.map((d, i) => [d, i])) as Record<DType, number>;
+export const dtypeCode = (dtype: DType): number => codes[dtype];
+
+/** The handle of a live tensor, or an error that names the op. */
+export function handleOf(t: Handled, op: string): number {
+  if (t.handle === 0) {
+    throw new Error(
+      `${op}: this tensor was freed (by free(), a scope() that ended, or using). ` +
+        `Return it from the scope, or keep(tensor) it, to use it later.`,
+    );
+  }
+  return t.handle;
+}
+
+export type Argument = Handled | null | undefined | number | readonly Handled[];
+
+/**
+ * Called before each kernel call with its name and arguments, where something records or counts them; a function that one
+ * answers is called after the call. bindKernels() lets a change of this list take effect.
+ */
+export const observers: ((op: string, args: readonly Argument[]) => unknown)[] = [];
+
+function bind(op: string, letters: string): (...args: Argument[]) => void {
+  const call = addon.ops[op]!;
+  const operands = (letters.match(/[ouixXmMaAlL]\??/g) ?? []).length;
+  const lists = /[lL]/.test(letters);
+  const convert = (a: Argument): number | null | number[] => {
+    if (a === null || a === undefined) return null;
+    if (typeof a === "number") return a;
+    return Array.isArray(a) ? a.map((t) => handleOf(t, op)) : handleOf(a as Handled, op);
+  };
+  const general = (...args: Argument[]): void => {
+    const after = observers.map((observe) => observe(op, args));
+    call(...args.map(convert));
+    for (const done of after) if (typeof done === "function") done();
+  };
+  const one = (a: Argument): number | null => (a === null || a === undefined ? null : handleOf(a as Handled, op));
+  const numbers = (rest: Argument[]) => rest as number[];
+  if (lists || observers.length > 0) return general;
+  switch (operands) {
+    case 1:
+      return (y, ...rest) => call(one(y), ...numbers(rest));
+    case 2:
+      return (y, a, ...rest) => call(one(y), one(a), ...numbers(rest));
+    case 3:
+      return (y, a, b, ...rest) => call(one(y), one(a), one(b), ...numbers(rest));
+    case 4:
+      return (y, a, b, c, ...rest) => call(one(y), one(a), one(b), one(c), ...numbers(rest));
+    default:
+      return general;
+  }
+}
+
+/** Every native op: `k.conv2d(y, x, w, b, ...size)`. */
+export const k = {} as Kernels;
+
+/** Rebinds `k`; called again when an observer comes or goes. */
+export function bindKernels(): void {
+  for (const line of addon.signatures()) {
+    const [op, , letters] = line.split(":") as [string, string, string];
+    (k as unknown as Record<string, unknown>)[op] = bind(op, letters);
+  }
+}
+bindKernels();
+
+let lastTurn = performance.now();
+const TURN = 5; // ms that resolved promises may keep timers waiting
+
+/** Gives timers and sockets a turn where promises that resolve at once would starve them. */
+export async function breathe(): Promise<void> {
+  const now = performance.now();
+  if (now - lastTurn < TURN) return;
+  await new Promise((resolve) => setImmediate(resolve));
+  lastTurn = performance.now();
+  addon.turned();
+}

@@ -1,0 +1,82 @@
+/**
+ * Modules of modules: Sequential, ModuleList. Their state-dict keys are the positions: "0.weight".
+ */
+import { expect } from "../errors.js";
+import type { Tensor } from "../tensor.js";
+import { type Layer, Module } from "./module.js";
+
+abstract class Container<M extends Module> extends Module implements Iterable<M> {
+  #count = 0;
+
+  protected place(module: M, at = this.#count++): void {
+    expect(module instanceof Module, this.constructor.name, "modules", typeof module);
+    (this as unknown as Record<number, M>)[at] = module;
+  }
+
+  get length(): number {
+    return this.#count;
+  }
+
+  #position(index: number): number {
+    const at = index < 0 ? index + this.#count : index;
+    expect(
+      Number.isInteger(at) && at >= 0 && at < this.#count,
+      this.constructor.name,
+      `an index from ${-this.#count} to ${this.#count - 1}`,
+      `${index}`,
+    );
+    return at;
+  }
+
+  /** Module `index`, from the end where negative. */
+  at(index: number): M {
+    return (this as unknown as Record<number, M>)[this.#position(index)];
+  }
+
+  /** Puts `module` in the place of module `index`. */
+  set(index: number, module: M): this {
+    this.place(module, this.#position(index));
+    return this;
+  }
+
+  /** Adds a module at the end. */
+  append(module: M): this {
+    this.place(module);
+    return this;
+  }
+
+  *[Symbol.iterator](): IterableIterator<M> {
+    for (let i = 0; i < this.#count; i++) yield this.at(i);
+  }
+}
+
+/**
+ * Layers one after the other.
+ *
+ * @example
+ * const net = new nn.Sequential(new nn.Linear(4, 8), new nn.ReLU(), new nn.Linear(8, 2));
+ * const y = net.forward(zeros([1, 4])); // [1, 2]
+ */
+export class Sequential extends Container<Layer> {
+  constructor(...layers: Layer[]) {
+    super();
+    for (const layer of layers) this.place(layer);
+  }
+
+  forward(x: Tensor): Tensor {
+    for (const layer of this) x = layer.forward(x);
+    return x;
+  }
+}
+
+/** Modules in a list, called by whoever holds it. */
+export class ModuleList<M extends Module = Layer> extends Container<M> {
+  constructor(modules: Iterable<M> = []) {
+    super();
+    for (const m of modules) this.place(m);
+  }
+
+  forward(): never {
+    throw new Error("ModuleList: a list has no forward of its own; call its modules, or use Sequential");
+  }
+}

@@ -1,0 +1,15 @@
+/**
+ * nn: modules, layers, losses, initial values.
+ */
+export { bceWithLogits, crossEntropy, hinge, mse } from "../ops/losses.js";
+export * from "./activation.js";
+export * from "./container.js";
+export * from "./conv.js";
+export * as init from "./init.js";
+export { Embedding, type EmbeddingLayerOptions, type FactoryOptions, Linear, type LinearOptions } from "./linear.js";
+export * from "./loss.js";
+export * from "./module.js";
+export * from "./norm.js";
+export { Parameter } from "./parameter.js";
+export * from "./pool.js";
+export type { SummaryOptions } from "./summary.js";

@@ -1,0 +1,113 @@
+/**
+ * Layers with a weight matrix or a table: Linear, Embedding.
+ */
+import { noGrad } from "../autograd.js";
+import { expect } from "../errors.js";
+import type { DType } from "../native.js";
+import { notEqual } from "../ops/arithmetic.js";
+import { to } from "../ops/cast.js";
+import { arange, zeros } from "../ops/create.js";
+import { embedding } from "../ops/embedding.js";
+import { mul_ } from "../ops/inplace.js";
+import { linear } from "../ops/matmul.js";
+import { unsqueeze } from "../ops/shape.js";
+import type { Tensor } from "../tensor.js";
+import * as init from "./init.js";
+import { Module } from "./module.js";
+import { type Parameter, parameter } from "./parameter.js";
+
+export interface FactoryOptions {
+  /** Of the parameters. Default float32. */
+  dtype?: DType;
+}
+
+export function expectCount(op: string, what: string, n: number): void {
+  expect(Number.isSafeInteger(n) && n >= 1, op, `a number of ${what} from 1 up`, `${n}`);
+}
+
+/** PyTorch's initial values of Linear and Conv: both within 1 / sqrt(fanIn). */
+export function resetLinear(weight: Tensor, bias: Tensor | null): void {
+  init.kaimingUniform_(weight, { a: Math.sqrt(5) });
+  const bound = 1 / Math.sqrt(init.fans(weight).fanIn);
+  if (bias) init.uniform_(bias, -bound, bound);
+}
+
+export interface LinearOptions extends FactoryOptions {
+  /** Default true. */
+  bias?: boolean;
+}
+
+/** y = x W^T + b over the last dimension. weight: [out, in], bias: [out]. */
+export class Linear extends Module {
+  weight: Parameter;
+  bias: Parameter | null;
+
+  constructor(
+    readonly inFeatures: number,
+    readonly outFeatures: number,
+    { bias = true, dtype }: LinearOptions = {},
+  ) {
+    super();
+    expectCount("Linear", "input features", inFeatures);
+    expectCount("Linear", "output features", outFeatures);
+    this.weight = parameter(() => zeros([outFeatures, inFeatures], { dtype }));
+    this.bias = bias ? parameter(() => zeros([outFeatures], { dtype })) : null;
+    this.resetParameters();
+  }
+
+  resetParameters(): void {
+    resetLinear(this.weight, this.bias);
+  }
+
+  /** [..., in] to [..., out] */
+  forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias);
+  }
+
+  protected override describe(): string {
+    return `${this.inFeatures}, ${this.outFeatures}${this.bias ? "" : ", bias: false"}`;
+  }
+}
+
+export interface EmbeddingLayerOptions extends FactoryOptions {
+  /** A row that starts at 0 and gets no gradient. Default none. */
+  paddingIndex?: number | null;
+}
+
+/** Vectors for whole numbers, drawn from the standard normal distribution. weight: [count, size]. */
+export class Embedding extends Module {
+  weight: Parameter;
+  readonly paddingIndex: number | null;
+
+  constructor(
+    readonly numEmbeddings: number,
+    readonly embeddingDim: number,
+    { paddingIndex = null, dtype }: EmbeddingLayerOptions = {},
+  ) {
+    super();
+    expectCount("Embedding", "embeddings", numEmbeddings);
+    expectCount("Embedding", "dimensions", embeddingDim);
+    const inTable =
+      paddingIndex === null || (Number.isInteger(paddingIndex) && Math.abs(paddingIndex + 0.5) < numEmbeddings);
+    expect(inTable, "Embedding", `a paddingIndex from ${-numEmbeddings} to ${numEmbeddings - 1}`, `${paddingIndex}`);
+    this.paddingIndex = paddingIndex !== null && paddingIndex < 0 ? paddingIndex + numEmbeddings : paddingIndex;
+    this.weight = parameter(() => zeros([numEmbeddings, embeddingDim], { dtype }));
+    this.resetParameters();
+  }
+
+  resetParameters(): void {
+    init.normal_(this.weight);
+    if (this.paddingIndex === null) return;
+    const others = notEqual(arange(this.numEmbeddings), this.paddingIndex);
+    noGrad(() => mul_(this.weight, to(unsqueeze(others, 1), this.weight.dtype)));
+  }
+
+  /** [...] to [..., embeddingDim] */
+  forward(ids: Tensor): Tensor {
+    return embedding(ids, this.weight, { paddingIndex: this.paddingIndex });
+  }
+
+  protected override describe(): string {
+    return `${this.numEmbeddings}, ${this.embeddingDim}${this.paddingIndex === null ? "" : `, paddingIndex: ${this.paddingIndex}`}`;
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * BatchNorm1d, BatchNorm2d, LayerNorm.
+ */
+import { expect, show } from "../errors.js";
+import { ones, zeros } from "../ops/create.js";
+import { add_ } from "../ops/inplace.js";
+import { batchNorm, layerNorm } from "../ops/norm.js";
+import type { Tensor } from "../tensor.js";
+import { constant_ } from "./init.js";
+import { expectCount, type FactoryOptions } from "./linear.js";
+import { Module } from "./module.js";
+import { type Parameter, parameter } from "./parameter.js";
+
+export interface BatchNormLayerOptions extends FactoryOptions {
+  /** Default 1e-5. */
+  eps?: number;
+  /** Share of a batch in the running statistics; null: the mean over all batches. Default 0.1. */
+  momentum?: number | null;
+  /** Learn a weight and a bias. Default true. */
+  affine?: boolean;
+  /** Keep running statistics, and use them in eval mode. Default true. */
+  trackRunningStats?: boolean;
+}
+
+abstract class BatchNorm extends Module {
+  /** [c], at first 1; null unless affine. */
+  weight: Parameter | null;
+  /** [c], at first 0; null unless affine. */
+  bias: Parameter | null;
+  /** [c]; null unless running statistics are kept. In the state dict: running_mean, running_var, num_batches_tracked. */
+  readonly runningMean!: Tensor | null;
+  readonly runningVar!: Tensor | null;
+  readonly numBatchesTracked!: Tensor | null;
+  readonly eps: number;
+  readonly momentum: number | null;
+
+  constructor(
+    readonly numFeatures: number,
+    { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true, dtype }: BatchNormLayerOptions = {},
+  ) {
+    super();
+    expectCount(this.constructor.name, "features", numFeatures);
+    this.eps = eps;
+    this.momentum = momentum;
+    this.weight = affine ? parameter(() => ones([numFeatures], { dtype })) : null;
+    this.bias = affine ? parameter(() => zeros([numFeatures], { dtype })) : null;
+    const tracked = (make: () => Tensor): Tensor | null => (trackRunningStats ? make() : null);
+    this.registerBuffer(
+      "runningMean",
+      tracked(() => zeros([numFeatures], { dtype })),
+      { key: "running_mean" },
+    );
+    this.registerBuffer(
+      "runningVar",
+      tracked(() => ones([numFeatures], { dtype })),
+      { key: "running_var" },
+    );
+    this.registerBuffer(
+      "numBatchesTracked",
+      tracked(() => zeros([], { dtype: "int64" })),
+      { key: "num_batches_tracked" },
+    );
+  }
+
+  /** Weight 1, bias 0, and no batch seen. */
+  resetParameters(): void {
+    const start: [Tensor | null, number][] = [
+      [this.weight, 1],
+      [this.bias, 0],
+      [this.runningMean, 0],
+      [this.runningVar, 1],
+      [this.numBatchesTracked, 0],
+    ];
+    for (const [t, value] of start) if (t) constant_(t, value);
+  }
+
+  protected normalise(x: Tensor): Tensor {
+    const { training, runningMean, runningVar, eps } = this;
+    if (training && this.numBatchesTracked) add_(this.numBatchesTracked, 1);
+    // The mean over all batches needs their number here: a blocking read.
+    const momentum = this.momentum ?? (training && this.numBatchesTracked ? 1 / this.numBatchesTracked.itemSync() : 0);
+    return batchNorm(x, runningMean, runningVar, this.weight, this.bias, {
+      training: training || !runningMean,
+      momentum,
+      eps,
+    });
+  }
+
+  protected override describe(): string {
+    return `${this.numFeatures}`;
+  }
+}
+
+/** Batch normalisation of [n, c] or [n, c, l] (Ioffe & Szegedy 2015). */
+export class BatchNorm1d extends BatchNorm {
+  forward(x: Tensor): Tensor {
+    expect(
+      x.ndim === 2 || x.ndim === 3,
+      "BatchNorm1d",
+      `x of shape [n,${this.numFeatures}] or [n,${this.numFeatures},l]`,
+      show(x.shape),
+    );
+    return this.normalise(x);
+  }
+}
+
+/** Batch normalisation of [n, c, h, w] (Ioffe & Szegedy 2015). */
+export class BatchNorm2d extends BatchNorm {
+  forward(x: Tensor): Tensor {
+    expect(x.ndim === 4, "BatchNorm2d", `x of shape [n,${this.numFeatures},h,w]`, show(x.shape));
+    return this.normalise(x);
+  }
+}
+
+export interface LayerNormOptions extends FactoryOptions {
+  /** Default 1e-5. */
+  eps?: number;
+  /** Learn a weight and (see bias) a bias. Default true. */
+  elementwiseAffine?: boolean;
+  /** Default true. */
+  bias?: boolean;
+}
+
+/** Layer normalisation over the last dimensions (Ba, Kiros & Hinton 2016). */
+export class LayerNorm extends Module {
+  weight: Parameter | null;
+  bias: Parameter | null;
+  readonly normalizedShape: readonly number[];
+  readonly eps: number;
+
+  constructor(
+    normalizedShape: number | readonly number[],
+    { eps = 1e-5, elementwiseAffine = true, bias = true, dtype }: LayerNormOptions = {},
+  ) {
+    super();
+    this.normalizedShape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape];
+    for (const n of this.normalizedShape) expectCount("LayerNorm", "features", n);
+    this.eps = eps;
+    this.weight = elementwiseAffine ? parameter(() => ones(this.normalizedShape, { dtype })) : null;
+    this.bias = elementwiseAffine && bias ? parameter(() => zeros(this.normalizedShape, { dtype })) : null;
+  }
+
+  resetParameters(): void {
+    if (this.weight) constant_(this.weight, 1);
+    if (this.bias) constant_(this.bias, 0);
+  }
+
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.normalizedShape, this.weight, this.bias, { eps: this.eps });
+  }
+
+  protected override describe(): string {
+    return show(this.normalizedShape);
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Pooling layers, over [n, c, h, w] or [c, h, w].
+ */
+import type { Pair } from "../ops/common.js";
+import {
+  type AvgPool2dOptions,
+  adaptiveAvgPool2d,
+  adaptiveMaxPool2d,
+  avgPool2d,
+  type MaxPool2dOptions,
+  maxPool2d,
+  type OutputSize,
+} from "../ops/pool.js";
+import type { Tensor } from "../tensor.js";
+import { Module } from "./module.js";
+
+const listed = (first: unknown, options: object): string =>
+  [JSON.stringify(first), ...Object.entries(options).map(([key, v]) => `${key}: ${JSON.stringify(v)}`)].join(", ");
+
+/** The largest element of each window. The stride is the kernel's size unless given. */
+export class MaxPool2d extends Module {
+  constructor(
+    readonly kernelSize: Pair,
+    readonly options: MaxPool2dOptions = {},
+  ) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return maxPool2d(x, this.kernelSize, this.options);
+  }
+  protected override describe(): string {
+    return listed(this.kernelSize, this.options);
+  }
+}
+
+/** The mean of each window. The stride is the kernel's size unless given. */
+export class AvgPool2d extends Module {
+  constructor(
+    readonly kernelSize: Pair,
+    readonly options: AvgPool2dOptions = {},
+  ) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return avgPool2d(x, this.kernelSize, this.options);
+  }
+  protected override describe(): string {
+    return listed(this.kernelSize, this.options);
+  }
+}
+
+/** The mean of each of `outputSize` cells: 1 is global average pooling. */
+export class AdaptiveAvgPool2d extends Module {
+  constructor(readonly outputSize: OutputSize) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return adaptiveAvgPool2d(x, this.outputSize);
+  }
+  protected override describe(): string {
+    return listed(this.outputSize, {});
+  }
+}
+
+/** The largest element of each of `outputSize` cells. */
+export class AdaptiveMaxPool2d extends Module {
+  constructor(readonly outputSize: OutputSize) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return adaptiveMaxPool2d(x, this.outputSize);
+  }
+  protected override describe(): string {
+    return listed(this.outputSize, {});
+  }
+}

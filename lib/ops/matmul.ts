@@ -1,0 +1,162 @@
+/**
+ * Matrix products, on one kernel: gemm reads either operand transposed, so no transpose is ever made.
+ */
+import { record } from "../autograd.js";
+import { expect, show } from "../errors.js";
+import { k } from "../native.js";
+import { empty, sizeOfShape, type Tensor } from "../tensor.js";
+import { broadcastShapes, expectFloat, expectSameDType } from "./common.js";
+import { sumTo } from "./reduce.js";
+import { expand, reshape } from "./shape.js";
+
+interface Gemm {
+  batch: number;
+  m: number;
+  n: number;
+  k: number;
+  transA: boolean;
+  transB: boolean;
+  /** Whether a, b have a matrix for each batch, or one for all. */
+  batchA: boolean;
+  batchB: boolean;
+}
+
+/** y[batch, m, n] = a b (+ bias[n]) with either operand stored transposed. */
+function gemm(a: Tensor, b: Tensor, bias: Tensor | null, s: Gemm): Tensor {
+  const y = empty([s.batch, s.m, s.n], a.dtype);
+  const strideA = s.batchA ? s.m * s.k : 0;
+  const strideB = s.batchB ? s.k * s.n : 0;
+  k.gemm(y, a, b, bias, s.batch, s.m, s.n, s.k, Number(s.transA), Number(s.transB), strideA, strideB);
+  const biasShape = bias?.shape;
+  return record(y, "matmul", { a, b, bias }, { a, b }, (dy, { a, b }) => ({
+    a: () => {
+      // da = dy b^T; where a is stored transposed, da^T = b dy^T
+      const da = s.transA
+        ? gemm(b, dy, null, {
+            ...s,
+            m: s.k,
+            n: s.m,
+            k: s.n,
+            transA: s.transB,
+            transB: true,
+            batchA: s.batchB,
+            batchB: true,
+          })
+        : gemm(dy, b, null, {
+            ...s,
+            m: s.m,
+            n: s.k,
+            k: s.n,
+            transA: false,
+            transB: !s.transB,
+            batchA: true,
+            batchB: s.batchB,
+          });
+      return reshape(s.batchA ? da : sumTo(da, [1, da.shape[1]!, da.shape[2]!]), a.shape);
+    },
+    b: () => {
+      // db = a^T dy; where b is stored transposed, db^T = dy^T a
+      const db = s.transB
+        ? gemm(dy, a, null, {
+            ...s,
+            m: s.n,
+            n: s.k,
+            k: s.m,
+            transA: true,
+            transB: s.transA,
+            batchA: true,
+            batchB: s.batchA,
+          })
+        : gemm(a, dy, null, {
+            ...s,
+            m: s.k,
+            n: s.n,
+            k: s.m,
+            transA: !s.transA,
+            transB: false,
+            batchA: s.batchA,
+            batchB: true,
+          });
+      return reshape(s.batchB ? db : sumTo(db, [1, db.shape[1]!, db.shape[2]!]), b.shape);
+    },
+    bias: biasShape ? () => sumTo(dy, biasShape) : null,
+  }));
+}
+
+export interface MatmulOptions {
+  /** Use the transpose of a's (b's) last two dimensions, without making it. Default false. */
+  transA?: boolean;
+  transB?: boolean;
+}
+
+/**
+ * Matrix product, as PyTorch's matmul: [m, k] x [k, n]; a vector is a row on the left and a column on the right; leading
+ * dimensions broadcast as batches.
+ */
+export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }: MatmulOptions = {}): Tensor {
+  expectFloat("matmul", a);
+  expectSameDType("matmul", a, b);
+  expect(
+    a.ndim >= 1 && b.ndim >= 1,
+    "matmul",
+    "operands with at least one dimension",
+    `${show(a.shape)} and ${show(b.shape)}`,
+  );
+  const left = a.ndim === 1 ? reshape(a, transA ? [a.size, 1] : [1, a.size]) : a;
+  const right = b.ndim === 1 ? reshape(b, transB ? [1, b.size] : [b.size, 1]) : b;
+  const matrix = (x: Tensor, transposed: boolean): [number, number] => {
+    const [rows, cols] = x.shape.slice(-2) as [number, number];
+    return transposed ? [cols, rows] : [rows, cols];
+  };
+  const [m, inner] = matrix(left, transA);
+  const [innerB, n] = matrix(right, transB);
+  const shown = `${show(a.shape)}${transA ? "^T" : ""} x ${show(b.shape)}${transB ? "^T" : ""}`;
+  expect(inner === innerB, "matmul", "inner dimensions that agree", `${shown} (${inner} and ${innerB})`);
+
+  const batch = broadcastShapes("matmul", left.shape.slice(0, -2), right.shape.slice(0, -2));
+  const count = sizeOfShape(batch);
+  const batched = (x: Tensor): [Tensor, boolean] => {
+    const own = sizeOfShape(x.shape.slice(0, -2));
+    if (own === count) return [x, true];
+    return own === 1 ? [x, false] : [expand(x, [...batch, ...x.shape.slice(-2)]), true];
+  };
+  const [pa, batchA] = batched(left);
+  const [pb, batchB] = batched(right);
+  const sides = { n, k: inner, transA, transB };
+  // [batch, m, k] x [k, n] is one tall product.
+  const tall = batchA && !batchB && !transA;
+  const y = tall
+    ? gemm(pa, pb, null, { batch: 1, m: count * m, ...sides, batchA: true, batchB: true })
+    : gemm(pa, pb, null, { batch: count, m, ...sides, batchA, batchB });
+  return reshape(y, [...batch, ...(a.ndim === 1 ? [] : [m]), ...(b.ndim === 1 ? [] : [n])]);
+}
+
+/** x[..., in] w[out, in]^T + bias[out], as nn.Linear computes it. */
+export function linear(x: Tensor, w: Tensor, bias: Tensor | null = null): Tensor {
+  expectFloat("linear", x);
+  expectSameDType("linear", x, w);
+  expect(w.ndim === 2, "linear", "a weight of shape [out,in]", show(w.shape));
+  const [n, inner] = w.shape as [number, number];
+  expect(
+    x.ndim >= 1 && x.shape.at(-1) === inner,
+    "linear",
+    `x of shape [...,${inner}] for weight ${show(w.shape)}`,
+    show(x.shape),
+  );
+  if (bias) {
+    expectSameDType("linear", x, bias);
+    expect(bias.ndim === 1 && bias.size === n, "linear", `a bias of shape [${n}]`, show(bias.shape));
+  }
+  const lead = x.shape.slice(0, -1);
+  const y = gemm(x, w, bias, {
+    batch: 1,
+    m: sizeOfShape(lead),
+    n,
+    k: inner,
+    transA: false,
+    transB: true,
+    batchA: true,
+    batchB: true,
+  });
+  return reshape(y, [...lead, n]);
+}

@@ -1,0 +1,179 @@
+/**
+ * Random tensors, and dropout. Every call takes one draw of a generator (lib/random.ts); element i depends on that draw
+ * and i alone, so dropout's mask is made again for the gradient and never stored.
+ */
+import { record } from "../autograd.js";
+import { expect } from "../errors.js";
+import { type DType, k } from "../native.js";
+import { type Draw, defaultGenerator, type Generator } from "../random.js";
+import { checkShape, empty, type Tensor } from "../tensor.js";
+import { to } from "./cast.js";
+import { expectFloat, expectInPlace, isFloat, written } from "./common.js";
+import type { CreateOptions } from "./create.js";
+
+export interface GeneratorOption {
+  /** Default: the one that manualSeed() sets. */
+  generator?: Generator;
+}
+export interface RandomOptions extends CreateOptions, GeneratorOption {}
+
+type Fill = (y: Tensor, draw: Draw) => void;
+
+function floats(
+  op: string,
+  shape: readonly number[],
+  { dtype = "float32", requiresGrad = false, generator = defaultGenerator }: RandomOptions,
+  fill: Fill,
+): Tensor {
+  checkShape(op, shape);
+  if (!isFloat(dtype))
+    throw new TypeError(`${op}: expected a float dtype, got ${JSON.stringify(dtype)}; for integers use randint()`);
+  const computes = dtype === "float64" ? "float64" : "float32";
+  const y = empty([...shape], computes);
+  fill(y, generator.next());
+  const cast = to(y, dtype);
+  return requiresGrad ? cast.requiresGrad_() : cast;
+}
+
+const fillUniform = (op: string, low: number, high: number): Fill => {
+  expect(
+    Number.isFinite(low) && Number.isFinite(high) && low <= high,
+    op,
+    "finite bounds low <= high",
+    `${low} and ${high}`,
+  );
+  return (y, { seed, draw }) => k.uniform(y, low, high, seed, draw, y.size);
+};
+const fillNormal = (op: string, mean: number, std: number): Fill => {
+  expect(
+    Number.isFinite(mean) && std >= 0,
+    op,
+    "a finite mean and a standard deviation from 0 up",
+    `${mean} and ${std}`,
+  );
+  return (y, { seed, draw }) => k.normal(y, mean, std, seed, draw, y.size);
+};
+
+/** Numbers spread evenly over [low, high). Default [0, 1). */
+export const uniform = (
+  shape: readonly number[],
+  { low = 0, high = 1, ...options }: RandomOptions & { low?: number; high?: number } = {},
+): Tensor => floats("uniform", shape, options, fillUniform("uniform", low, high));
+
+/** Normally distributed numbers. Default mean 0, standard deviation 1. */
+export const normal = (
+  shape: readonly number[],
+  { mean = 0, std = 1, ...options }: RandomOptions & { mean?: number; std?: number } = {},
+): Tensor => floats("normal", shape, options, fillNormal("normal", mean, std));
+
+/** Numbers spread evenly over [0, 1). */
+export const rand = (shape: readonly number[], options: RandomOptions = {}): Tensor =>
+  floats("rand", shape, options, fillUniform("rand", 0, 1));
+/** Numbers of the standard normal distribution. */
+export const randn = (shape: readonly number[], options: RandomOptions = {}): Tensor =>
+  floats("randn", shape, options, fillNormal("randn", 0, 1));
+/** rand() of x's shape and dtype. */
+export const randLike = (x: Tensor, options: RandomOptions = {}): Tensor =>
+  rand(x.shape, { dtype: x.dtype, ...options });
+/** randn() of x's shape and dtype. */
+export const randnLike = (x: Tensor, options: RandomOptions = {}): Tensor =>
+  randn(x.shape, { dtype: x.dtype, ...options });
+
+/**
+ * Integers from low to high - 1, each as likely. Default int32.
+ *
+ * @example
+ * const labels = randint(0, 10, [32]);
+ */
+export function randint(
+  low: number,
+  high: number,
+  shape: readonly number[],
+  { dtype = "int32", generator = defaultGenerator }: { dtype?: DType } & GeneratorOption = {},
+): Tensor {
+  checkShape("randint", shape);
+  const bounds: Partial<Record<DType, [number, number]>> = {
+    int32: [-(2 ** 31), 2 ** 31],
+    int64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+    uint8: [0, 256],
+    int8: [-128, 128],
+  };
+  const allowed = bounds[dtype];
+  if (!allowed) throw new TypeError(`randint: expected int32, int64, uint8 or int8, got ${JSON.stringify(dtype)}`);
+  const ok =
+    Number.isSafeInteger(low) && Number.isSafeInteger(high) && low < high && low >= allowed[0] && high <= allowed[1];
+  expect(ok, "randint", `integers ${allowed[0]} <= low < high <= ${allowed[1]} for ${dtype}`, `${low} and ${high}`);
+  const y = empty([...shape], dtype);
+  const { seed, draw } = generator.next();
+  k.randint(y, low, high, seed, draw, y.size);
+  return y;
+}
+
+/** 0 to n - 1 in random order. int32. */
+export function randperm(n: number, { generator = defaultGenerator }: GeneratorOption = {}): Tensor {
+  expect(Number.isSafeInteger(n) && n >= 0 && n < 2 ** 31, "randperm", "an integer from 0 to 2^31 - 1", `${n}`);
+  const y = empty([n], "int32");
+  const { seed, draw } = generator.next();
+  k.randperm(y, seed, draw, n);
+  if (n > 0) y.storage.range = [0, n - 1];
+  return y;
+}
+
+function checkProbability(op: string, p: number): void {
+  expect(typeof p === "number" && p >= 0 && p <= 1, op, "a probability between 0 and 1", `${p}`);
+}
+
+/** True with probability p, else false. bool. */
+export function bernoulli(
+  shape: readonly number[],
+  p = 0.5,
+  { generator = defaultGenerator }: GeneratorOption = {},
+): Tensor {
+  checkShape("bernoulli", shape);
+  checkProbability("bernoulli", p);
+  const y = empty([...shape], "bool");
+  const { seed, draw } = generator.next();
+  k.bernoulli(y, p, seed, draw, y.size);
+  return y;
+}
+
+/** Fills x with numbers spread evenly over [low, high), in place. */
+export function uniform_<X extends Tensor>(x: X, low = 0, high = 1, options: GeneratorOption = {}): X {
+  return refill("uniform_", x, fillUniform("uniform_", low, high), options);
+}
+
+/** Fills x with normally distributed numbers, in place. */
+export function normal_<X extends Tensor>(x: X, mean = 0, std = 1, options: GeneratorOption = {}): X {
+  return refill("normal_", x, fillNormal("normal_", mean, std), options);
+}
+
+function refill<X extends Tensor>(op: string, x: X, fill: Fill, { generator = defaultGenerator }: GeneratorOption): X {
+  expectFloat(op, x);
+  expectInPlace(op, x);
+  fill(x, generator.next());
+  written(x);
+  return x;
+}
+
+export interface DropoutOptions extends GeneratorOption {
+  /** Whether to drop at all; false gives x itself. Default true. */
+  training?: boolean;
+}
+
+/** Each element 0 with probability p, else x / (1 - p) (Srivastava et al. 2014). Default p 0.5. */
+export function dropout(
+  x: Tensor,
+  p = 0.5,
+  { training = true, generator = defaultGenerator }: DropoutOptions = {},
+): Tensor {
+  expectFloat("dropout", x);
+  checkProbability("dropout", p);
+  return training && p > 0 ? masked(x, p, generator.next()) : x;
+}
+
+// The same mask for x, dy, ddx, ...: the op is linear and its own gradient.
+function masked(x: Tensor, p: number, { seed, draw }: Draw): Tensor {
+  const y = empty(x.shape, x.dtype);
+  k.dropout(y, x, p, seed, draw, x.size);
+  return record(y, "dropout", { x }, {}, (dy) => ({ x: () => masked(dy, p, { seed, draw }) }));
+}

@@ -1,0 +1,316 @@
+/**
+ * Learning-rate schedules: after each step (or epoch) of training, schedule.step() sets the optimizer's rates. Each is a
+ * function of the number of steps, in closed form, so a resumed run continues with the same rates; the values are
+ * PyTorch's.
+ */
+import type { OptimizerOptions } from "./optimizer.js";
+
+/** What a schedule needs of an optimizer: it changes `lr`, and one-cycle `momentum` or `betas`. */
+export interface Scheduled {
+  readonly paramGroups: readonly OptimizerOptions[];
+}
+
+export interface ScheduleState {
+  step: number;
+  baseLrs: number[];
+}
+
+export abstract class Schedule {
+  readonly optimizer: Scheduled;
+  /** The rates that the schedule starts from, one a parameter group. */
+  baseLrs: number[];
+  private count = 0;
+
+  constructor(optimizer: Scheduled) {
+    this.optimizer = optimizer;
+    this.baseLrs = optimizer.paramGroups.map((group) => group.lr);
+  }
+
+  /** Steps so far. */
+  get steps(): number {
+    return this.count;
+  }
+
+  /** The rates in force, one a parameter group. */
+  get lastLr(): number[] {
+    return this.optimizer.paramGroups.map((group) => group.lr);
+  }
+
+  /** Sets the rates of the next step of training. */
+  step(): void {
+    this.apply(this.count + 1);
+    this.count++;
+  }
+
+  /** @internal Sets the rates after `t` steps. */
+  apply(t: number): void {
+    this.optimizer.paramGroups.forEach((group, i) => {
+      const base = this.baseLrs[i];
+      if (base === undefined)
+        throw new Error(`${this.constructor.name}: parameter group ${i} came after the schedule; make a new schedule`);
+      group.lr = this.rate(base, t, i);
+    });
+  }
+
+  /** The rate of group `i` after `t` steps. */
+  protected abstract rate(base: number, t: number, i: number): number;
+
+  stateDict(): ScheduleState {
+    return { step: this.count, baseLrs: [...this.baseLrs] };
+  }
+
+  loadStateDict({ step, baseLrs }: ScheduleState): void {
+    if (!Number.isSafeInteger(step) || step < 0 || baseLrs?.length !== this.optimizer.paramGroups.length) {
+      throw new Error(
+        `${this.constructor.name}.loadStateDict: expected a count of steps and ${this.optimizer.paramGroups.length} rates, got ${step} and ${baseLrs?.length}`,
+      );
+    }
+    this.baseLrs = [...baseLrs];
+    this.count = step;
+    this.apply(step);
+  }
+}
+
+function expectCount(where: string, name: string, n: number): void {
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new RangeError(`${where}: expected ${name} to be a whole number from 1 up, got ${n}`);
+}
+
+/**
+ * base * gamma^floor(t / stepSize)
+ *
+ * @example
+ * const optimizer = new optim.SGD([tensor([1], { requiresGrad: true })], { lr: 0.1 });
+ * const schedule = new optim.StepLR(optimizer, { stepSize: 30 });
+ * for (let epoch = 0; epoch < 60; epoch++) schedule.step();
+ */
+export class StepLR extends Schedule {
+  private readonly stepSize: number;
+  private readonly gamma: number;
+
+  constructor(optimizer: Scheduled, { stepSize, gamma = 0.1 }: { stepSize: number; gamma?: number }) {
+    expectCount("StepLR", "stepSize", stepSize);
+    super(optimizer);
+    this.stepSize = stepSize;
+    this.gamma = gamma;
+    this.apply(0);
+  }
+
+  protected override rate(base: number, t: number): number {
+    return base * this.gamma ** Math.floor(t / this.stepSize);
+  }
+}
+
+/** Half a cosine from the base rate at t = 0 to `etaMin` at t = tMax (Loshchilov & Hutter, "SGDR", 2016), then back. */
+export class CosineAnnealingLR extends Schedule {
+  private readonly tMax: number;
+  private readonly etaMin: number;
+
+  /** @param options tMax: steps from the highest rate to the lowest; etaMin: that rate, default 0 */
+  constructor(optimizer: Scheduled, { tMax, etaMin = 0 }: { tMax: number; etaMin?: number }) {
+    expectCount("CosineAnnealingLR", "tMax", tMax);
+    super(optimizer);
+    this.tMax = tMax;
+    this.etaMin = etaMin;
+    this.apply(0);
+  }
+
+  protected override rate(base: number, t: number): number {
+    return this.etaMin + ((base - this.etaMin) * (1 + Math.cos((Math.PI * t) / this.tMax))) / 2;
+  }
+}
+
+/** From startFactor base to endFactor base in totalIters steps, along a line; then constant. */
+export class LinearLR extends Schedule {
+  private readonly startFactor: number;
+  private readonly endFactor: number;
+  private readonly totalIters: number;
+
+  constructor(
+    optimizer: Scheduled,
+    {
+      startFactor = 1 / 3,
+      endFactor = 1,
+      totalIters = 5,
+    }: { startFactor?: number; endFactor?: number; totalIters?: number } = {},
+  ) {
+    expectCount("LinearLR", "totalIters", totalIters);
+    super(optimizer);
+    this.startFactor = startFactor;
+    this.endFactor = endFactor;
+    this.totalIters = totalIters;
+    this.apply(0);
+  }
+
+  protected override rate(base: number, t: number): number {
+    return (
+      base * (this.startFactor + ((this.endFactor - this.startFactor) * Math.min(t, this.totalIters)) / this.totalIters)
+    );
+  }
+}
+
+/**
+ * A warm-up before another schedule: the rate grows along a line from startFactor base to base in `steps` steps, then
+ * `after` starts from its beginning. PyTorch: SequentialLR([LinearLR, after], milestones=[steps]).
+ *
+ * @example
+ * const optimizer = new optim.AdamW([tensor([1], { requiresGrad: true })], { lr: 1e-3 });
+ * const schedule = new optim.LinearWarmup(new optim.CosineAnnealingLR(optimizer, { tMax: 900 }), { steps: 100 });
+ */
+export class LinearWarmup extends Schedule {
+  private readonly after: Schedule;
+  private readonly warmup: number;
+  private readonly startFactor: number;
+
+  /** @param options steps: length of the warm-up; startFactor: where it starts, default 1/3 */
+  constructor(after: Schedule, { steps, startFactor = 1 / 3 }: { steps: number; startFactor?: number }) {
+    expectCount("LinearWarmup", "steps", steps);
+    super(after.optimizer);
+    this.baseLrs = after.baseLrs;
+    this.after = after;
+    this.warmup = steps;
+    this.startFactor = startFactor;
+    this.apply(0);
+  }
+
+  override apply(t: number): void {
+    if (t < this.warmup) super.apply(t);
+    else this.after.apply(t - this.warmup);
+  }
+
+  protected override rate(base: number, t: number): number {
+    return base * (this.startFactor + ((1 - this.startFactor) * t) / this.warmup);
+  }
+
+  override loadStateDict(state: ScheduleState): void {
+    this.after.baseLrs = [...state.baseLrs];
+    super.loadStateDict(state);
+  }
+}
+
+export interface OneCycleOptions {
+  /** The highest rate, of all groups or one a group. */
+  maxLr: number | number[];
+  /** Length of the cycle in steps. */
+  totalSteps: number;
+  /** Share of the cycle in which the rate rises. Default 0.3. */
+  pctStart?: number;
+  /** Shape of the slopes. Default "cos". */
+  annealStrategy?: "cos" | "linear";
+  /** Whether momentum (or betas[0]) moves against the rate. Default true. */
+  cycleMomentum?: boolean;
+  /** Lowest momentum, where the rate is highest. Default 0.85. */
+  baseMomentum?: number;
+  /** Highest momentum, at both ends. Default 0.95. */
+  maxMomentum?: number;
+  /** The rate starts at maxLr / divFactor. Default 25. */
+  divFactor?: number;
+  /** The rate ends at maxLr / divFactor / finalDivFactor. Default 1e4. */
+  finalDivFactor?: number;
+  /** Falls back to the first rate symmetrically, and only then to the last one. Default false. */
+  threePhase?: boolean;
+}
+
+/**
+ * One rise and one fall (Smith & Topin, "Super-convergence", 2017); steps past the end throw.
+ *
+ * @example
+ * const optimizer = new optim.SGD([tensor([1], { requiresGrad: true })], { lr: 0.1, momentum: 0.9 });
+ * const schedule = new optim.OneCycleLR(optimizer, { maxLr: 0.4, totalSteps: 1000 });
+ */
+export class OneCycleLR extends Schedule {
+  private readonly options: Required<Omit<OneCycleOptions, "maxLr">>;
+  private readonly maxLrs: number[];
+
+  constructor(
+    optimizer: Scheduled,
+    {
+      maxLr,
+      totalSteps,
+      pctStart = 0.3,
+      annealStrategy = "cos",
+      cycleMomentum = true,
+      baseMomentum = 0.85,
+      maxMomentum = 0.95,
+      divFactor = 25,
+      finalDivFactor = 1e4,
+      threePhase = false,
+    }: OneCycleOptions,
+  ) {
+    expectCount("OneCycleLR", "totalSteps", totalSteps);
+    if (!(pctStart >= 0 && pctStart <= 1))
+      throw new RangeError(`OneCycleLR: expected pctStart from 0 to 1, got ${pctStart}`);
+    if (annealStrategy !== "cos" && annealStrategy !== "linear") {
+      throw new RangeError(
+        `OneCycleLR: expected annealStrategy "cos" or "linear", got ${JSON.stringify(annealStrategy)}`,
+      );
+    }
+    super(optimizer);
+    const groups = optimizer.paramGroups;
+    this.maxLrs = typeof maxLr === "number" ? groups.map(() => maxLr) : [...maxLr];
+    if (this.maxLrs.length !== groups.length)
+      throw new Error(`OneCycleLR: expected ${groups.length} values of maxLr, got ${this.maxLrs.length}`);
+    if (cycleMomentum && !groups.every((g) => "momentum" in g || "betas" in g)) {
+      throw new Error("OneCycleLR: this optimizer has no momentum to cycle; pass cycleMomentum: false");
+    }
+    this.options = {
+      totalSteps,
+      pctStart,
+      annealStrategy,
+      cycleMomentum,
+      baseMomentum,
+      maxMomentum,
+      divFactor,
+      finalDivFactor,
+      threePhase,
+    };
+    this.apply(0);
+  }
+
+  override apply(t: number): void {
+    const { totalSteps, cycleMomentum, baseMomentum, maxMomentum } = this.options;
+    if (t > totalSteps)
+      throw new RangeError(`OneCycleLR: expected at most ${totalSteps} steps, got one more; raise totalSteps`);
+    super.apply(t);
+    if (!cycleMomentum) return;
+    const momentum = this.along(t, maxMomentum, baseMomentum, maxMomentum);
+    for (const group of this.optimizer.paramGroups as readonly {
+      momentum?: number;
+      betas?: readonly [number, number];
+    }[]) {
+      if (group.betas) group.betas = [momentum, group.betas[1]];
+      else group.momentum = momentum;
+    }
+  }
+
+  protected override rate(_base: number, t: number, i: number): number {
+    const first = this.maxLrs[i]! / this.options.divFactor;
+    return this.along(t, first, this.maxLrs[i]!, first / this.options.finalDivFactor);
+  }
+
+  /** From `first` to `peak` to `last` (with three phases back to `first` between). */
+  private along(t: number, first: number, peak: number, last: number): number {
+    const { totalSteps, pctStart, threePhase, annealStrategy } = this.options;
+    const top = pctStart * totalSteps - 1;
+    const bends = threePhase
+      ? [
+          [top, first, peak],
+          [2 * top, peak, first],
+          [totalSteps - 1, first, last],
+        ]
+      : [
+          [top, first, peak],
+          [totalSteps - 1, peak, last],
+        ];
+    let from = 0;
+    for (const [end, a, b] of bends as [number, number, number][]) {
+      if (t <= end || end === totalSteps - 1) {
+        // The step() after the last step of training keeps the last rate.
+        const done = end > from ? Math.min((t - from) / (end - from), 1) : 1;
+        return annealStrategy === "cos" ? b + ((a - b) / 2) * (1 + Math.cos(Math.PI * done)) : a + (b - a) * done;
+      }
+      from = end;
+    }
+    throw new RangeError(`OneCycleLR: no phase holds step ${t}`);
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * What a run tells while it trains: plain objects with a `type`, the same for callbacks, `for await` and metrics.jsonl.
+ */
+
+/** Means over samples, by metric: { loss: 0.31, accuracy: 0.9 }. */
+export type Scores = Record<string, number>;
+
+interface Where {
+  /** Optimizer steps so far. */
+  step: number;
+  /** The epoch, from 1. */
+  epoch: number;
+}
+
+/** Every `logEvery` steps; the scores are means over the samples since the last one. */
+export interface StepEvent extends Where {
+  type: "step";
+  scores: Scores;
+  learningRate: number;
+  /** Norm of the gradient before clipping; null where nothing clips. */
+  gradientNorm: number | null;
+  /** Samples since the last step event. */
+  samples: number;
+  /** Samples a second since the last step event, measured where steps complete. */
+  samplesPerSecond: number;
+}
+
+/** At the end of an epoch, before its validation; the scores are means over its samples. */
+export interface EpochEvent extends Where {
+  type: "epoch";
+  scores: Scores;
+  learningRate: number;
+  samples: number;
+  /** Seconds in training steps; a resumed epoch counts those before the interruption too. */
+  seconds: number;
+  samplesPerSecond: number;
+}
+
+export interface ValidationEvent extends Where {
+  type: "validation";
+  scores: Scores;
+  samples: number;
+  seconds: number;
+  /** Whether the monitored score is the best so far. */
+  best: boolean;
+}
+
+export interface CheckpointEvent extends Where {
+  type: "checkpoint";
+  path: string;
+  /** "best" follows a validation that was the best so far; "last" is the one that resume takes. */
+  kind: "last" | "best";
+}
+
+/** Why a run ended: all was done; patience ran out; stop() or leaving the event loop; the AbortSignal; Ctrl+C. */
+export type EndReason = "finished" | "earlyStopping" | "stopped" | "aborted" | "interrupted";
+
+export interface EndEvent extends Where {
+  type: "end";
+  reason: EndReason;
+  /** Seconds in training steps, those before a resume included. */
+  seconds: number;
+}
+
+export type TrainEvent = StepEvent | EpochEvent | ValidationEvent | CheckpointEvent | EndEvent;
+
+/** What `await trainer.fit(...)` gives. */
+export interface FitResult {
+  reason: EndReason;
+  steps: number;
+  epochs: number;
+  /** Seconds in training steps, those before a resume included. */
+  seconds: number;
+  samples: number;
+  /** The epochs and validations of the run, in order, from its beginning. */
+  history: (EpochEvent | ValidationEvent)[];
+  /** The best validation; null without one. */
+  best: ValidationEvent | null;
+}

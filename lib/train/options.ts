@@ -1,0 +1,266 @@
+/**
+ * The options of training, with every default in one place.
+ */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Module } from "../nn/index.js";
+import type { EMA, OptimizerOptions, OptimizerState, Schedule } from "../optim/index.js";
+import type { Tensor } from "../tensor.js";
+import type { TrainEvent } from "./events.js";
+import { findMetrics, type Metric, type MetricName } from "./metrics.js";
+import type { EarlyStopping } from "./monitor.js";
+
+/** A model that gives one tensor for one. */
+export type Model = Module & { forward(x: Tensor): Tensor };
+
+/** [inputs, targets]; dimension 0 of the inputs counts the samples. */
+export type Batch = readonly Tensor[];
+
+/** What fit() iterates: data.DataLoader is one; each iteration is an epoch. */
+export interface BatchSource extends AsyncIterable<Batch> {
+  /** Batches an epoch. */
+  readonly length?: number;
+  /** Where it stands; with loadStateDict(), a run resumes in the middle of an epoch. */
+  stateDict?(): unknown;
+  loadStateDict?(state: unknown): void;
+}
+
+/** What training needs of an optimizer; those of optim have it. */
+export interface AnyOptimizer {
+  readonly paramGroups: readonly OptimizerOptions[];
+  zeroGrad(): void;
+  step(): void;
+  stateDict(): OptimizerState;
+  loadStateDict(state: OptimizerState): void;
+}
+
+export interface TrainerOptions {
+  optimizer: AnyOptimizer;
+  /** Mean loss of a batch, a tensor with one element: nn.crossEntropy, or any function of tensors. */
+  loss: (output: Tensor, target: Tensor) => Tensor;
+  /** Beside the loss: names, or { name, measure }. Default none. */
+  metrics?: readonly (MetricName | Metric)[];
+  /** Sets the learning rate. Default: it stays. */
+  schedule?: Schedule;
+  /** When the schedule moves on: after each optimizer step (default) or epoch. */
+  scheduleEvery?: "step" | "epoch";
+  /** Scales the gradient so that its norm is at most this. Default: never. */
+  clipNorm?: number;
+  /** Bounds each element of the gradient. Default: never. */
+  clipValue?: number;
+  /** Batches that make one optimizer step, each weighted by its samples. Default 1. */
+  accumulate?: number;
+  /** Running average of the weights, which evaluate() and predict() then use: its decay, such as 0.999, or an EMA. */
+  ema?: number | EMA;
+  /** What fit() seeds the default generator with (dropout draws from it), unless it resumes. Default: it goes on as it is. */
+  seed?: number;
+  /** Folder for metrics.jsonl and checkpoints; made when missing. Default: nothing is written. */
+  out?: string;
+}
+
+export interface FitOptions {
+  /** How long to train, from the very beginning of the run: epochs, or optimizer steps. One of the two is needed. */
+  epochs?: number;
+  steps?: number;
+  /** Batches to evaluate on, after each epoch unless validateEvery says otherwise. */
+  validation?: AsyncIterable<Batch>;
+  /** Validates every so many steps instead. */
+  validateEvery?: number;
+  /** The score of the validation that "best" and early stopping go by; "loss" is to fall, others to rise. Default "loss". */
+  monitor?: string;
+  /** Ends training when the monitored score stops improving; true for the defaults. Default: never. */
+  earlyStopping?: EarlyStopping | boolean;
+  /** Called, and awaited, for each event. */
+  callbacks?: readonly ((event: TrainEvent) => unknown)[];
+  /** Steps between step events. Default 10. */
+  logEvery?: number;
+  /**
+   * When last.safetensors is written, beside the end of the run: after each epoch (default), every so many steps, or
+   * { seconds }. best.safetensors follows validations. false: never. Needs `out`.
+   */
+  checkpoint?: "epoch" | number | { seconds: number } | false;
+  /** Goes on from a checkpoint: its path, or true for out/last.safetensors, where there is one. Default false. */
+  resume?: boolean | string;
+  /** Ends the run after its current step, with a checkpoint. */
+  signal?: AbortSignal;
+  /** Ctrl+C and SIGTERM end the run after its current step, with a checkpoint; a second one ends the process. Default true. */
+  handleSignals?: boolean;
+}
+
+/** TrainerOptions, complete. */
+export interface TrainerSettings {
+  model: Model;
+  optimizer: AnyOptimizer;
+  loss: (output: Tensor, target: Tensor) => Tensor;
+  metrics: readonly Metric[];
+  schedule: Schedule | null;
+  scheduleEvery: "step" | "epoch";
+  clipNorm: number | null;
+  clipValue: number | null;
+  accumulate: number;
+  ema: EMA | null;
+  seed: number | null;
+  out: string | null;
+}
+
+/** FitOptions, complete. */
+export interface FitSettings {
+  /** Infinity where the other bounds the run. */
+  epochs: number;
+  steps: number;
+  validation: AsyncIterable<Batch> | null;
+  /** null: after each epoch. */
+  validateEvery: number | null;
+  monitor: string;
+  earlyStopping: EarlyStopping | undefined;
+  callbacks: readonly ((event: TrainEvent) => unknown)[];
+  logEvery: number;
+  /** null: no checkpoints at all. */
+  checkpointEvery: "epoch" | "end" | number | null;
+  checkpointSeconds: number | null;
+  resume: string | null;
+  signal: AbortSignal | undefined;
+  handleSignals: boolean;
+}
+
+function expectCount(where: string, name: string, value: number | undefined): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) return;
+  throw new RangeError(`${where}: expected ${name} to be a whole number from 1 up, got ${value}`);
+}
+
+function expectPositive(where: string, name: string, value: number | undefined): void {
+  if (value !== undefined && !(value > 0)) throw new RangeError(`${where}: expected ${name} above 0, got ${value}`);
+}
+
+const TRAINER_KEYS = [
+  "optimizer",
+  "loss",
+  "metrics",
+  "schedule",
+  "scheduleEvery",
+  "clipNorm",
+  "clipValue",
+  "accumulate",
+  "ema",
+  "seed",
+  "out",
+];
+const FIT_KEYS = [
+  "epochs",
+  "steps",
+  "validation",
+  "validateEvery",
+  "monitor",
+  "earlyStopping",
+  "callbacks",
+  "logEvery",
+  "checkpoint",
+  "resume",
+  "signal",
+  "handleSignals",
+];
+
+function expectKeys(where: string, given: object, known: string[]): void {
+  for (const key of Object.keys(given)) {
+    if (!known.includes(key))
+      throw new TypeError(`${where}: there is no option "${key}"; there are ${known.join(", ")}`);
+  }
+}
+
+/** Checks and completes the options of a trainer. */
+export function trainerSettings(
+  model: Model,
+  options: TrainerOptions,
+  makeEma: (decay: number) => EMA,
+): TrainerSettings {
+  const where = "Trainer";
+  if (typeof options !== "object" || options === null)
+    throw new TypeError("Trainer: expected options { optimizer, loss, ... }");
+  expectKeys(where, options, TRAINER_KEYS);
+  const {
+    optimizer,
+    loss,
+    metrics = [],
+    schedule = null,
+    scheduleEvery = "step",
+    clipNorm,
+    clipValue,
+    accumulate = 1,
+    ema,
+    seed = null,
+    out = null,
+  } = options;
+  if (typeof optimizer?.step !== "function")
+    throw new TypeError("Trainer: expected an optimizer, such as new optim.AdamW(model.parameters())");
+  if (typeof loss !== "function")
+    throw new TypeError("Trainer: expected a loss function (output, target) => Tensor, such as nn.crossEntropy");
+  if (scheduleEvery !== "step" && scheduleEvery !== "epoch")
+    throw new TypeError(`Trainer: expected scheduleEvery "step" or "epoch", got ${JSON.stringify(scheduleEvery)}`);
+  expectPositive(where, "clipNorm", clipNorm);
+  expectPositive(where, "clipValue", clipValue);
+  expectCount(where, "accumulate", accumulate);
+  return {
+    model,
+    optimizer,
+    loss,
+    metrics: findMetrics(metrics),
+    schedule,
+    scheduleEvery,
+    clipNorm: clipNorm ?? null,
+    clipValue: clipValue ?? null,
+    accumulate,
+    ema: typeof ema === "number" ? makeEma(ema) : (ema ?? null),
+    seed,
+    out,
+  };
+}
+
+/** Checks and completes the options of fit(). */
+export function fitSettings(options: FitOptions, out: string | null): FitSettings {
+  const where = "fit";
+  expectKeys(where, options, FIT_KEYS);
+  const {
+    epochs,
+    steps,
+    validation = null,
+    validateEvery,
+    monitor = "loss",
+    earlyStopping = false,
+    callbacks = [],
+    logEvery = 10,
+  } = options;
+  const { checkpoint = out ? "epoch" : false, resume = false, signal, handleSignals = true } = options;
+  if (epochs === undefined && steps === undefined)
+    throw new TypeError("fit: expected how long to train, { epochs } or { steps }");
+  expectCount(where, "epochs", epochs);
+  expectCount(where, "steps", steps);
+  expectCount(where, "validateEvery", validateEvery);
+  expectCount(where, "logEvery", logEvery);
+  if (earlyStopping && !validation)
+    throw new TypeError("fit: earlyStopping goes by the validation; pass { validation: loader }");
+  if (checkpoint !== false && !out) throw new TypeError("fit: checkpoints need a folder; pass { out } to the Trainer");
+  const seconds = typeof checkpoint === "object" ? checkpoint.seconds : undefined;
+  expectPositive(where, "checkpoint.seconds", seconds);
+  if (typeof checkpoint === "number") expectCount(where, "checkpoint", checkpoint);
+  if (resume === true && !out)
+    throw new TypeError(
+      "fit: resume: true looks for out/last.safetensors; pass { out } to the Trainer, or the path of a checkpoint",
+    );
+  const last = out === null ? "" : join(out, "last.safetensors");
+  return {
+    epochs: epochs ?? Number.POSITIVE_INFINITY,
+    steps: steps ?? Number.POSITIVE_INFINITY,
+    validation,
+    validateEvery: validateEvery ?? null,
+    monitor,
+    earlyStopping: earlyStopping === true ? {} : earlyStopping === false ? undefined : earlyStopping,
+    callbacks,
+    logEvery,
+    checkpointEvery: checkpoint === false ? null : typeof checkpoint === "object" ? "end" : checkpoint,
+    checkpointSeconds: seconds ?? null,
+    resume: resume === true ? (existsSync(last) ? last : null) : resume === false ? null : resume,
+    signal,
+    handleSignals,
+  };
+}

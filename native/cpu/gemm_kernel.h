@@ -1,0 +1,198 @@
+// The inside of matrix multiplication: packing into panels, and the micro-kernel that multiplies one panel of A by one
+// of B with all of its result in registers.
+//
+// Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008); BLIS. A panel of B, kDepth x
+// panelCols, stays in L1 while panels of A stream past it from L2; each step in k loads panelCols elements of B,
+// broadcasts gemmRows of A, and does gemmRows x panelCols multiply-adds.
+//
+// B panel:  [depth][panelCols], the missing columns of the last one zero.
+// A panel:  either by rows, [gemmRows][depth], or by columns, [depth][gemmRows]: the elements are broadcast one by one,
+//           so A is never transposed, whichever way it comes. Missing rows are not touched.
+#pragma once
+#include <utility>
+#include "simd.h"
+
+namespace napier::ISA {
+
+template <class T> constexpr int64_t panelCols = gemmVectors* width<T>;
+constexpr int64_t panelRows = gemmRows;
+// Most of k that one pass takes: a panel of B is then at most 20 KB (AVX2), beside A's in an L1 of 32 KB.
+template <class T> constexpr int64_t kDepth = 1280 / int64_t(sizeof(T));
+
+INLINE int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+INLINE int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+INLINE int64_t roundUp(int64_t a, int64_t b) { return ceilDiv(a, b) * b; }
+
+// How deep the passes over a given k are: even ones.
+template <class T> INLINE int64_t depthOf(int64_t k) {
+  return k <= kDepth<T> ? max(1, k) : roundUp(ceilDiv(k, ceilDiv(k, kDepth<T>)), 8);
+}
+
+enum class Along { rows, columns }; // where the next element of a panel of A in k stands: beside, or a row further
+
+// Where a product goes: element (i, j) stands at data + i * ld + (j / span) * spanStride + j % span, so that one matrix
+// can cover the pictures of a batch. The first block in k writes (with the bias), the others add.
+template <class T> struct Target {
+  T* data;
+  int64_t ld;
+  int64_t span = INT64_MAX, spanStride = 0;
+  const T* rowBias = nullptr; // one for each i
+  const T* colBias = nullptr; // one for each j
+  bool add = false;           // adds from the first block on
+};
+
+// c[R, V vectors] = (c or bias) + sum over k of a[:, k] b[k, :]
+template <class T, int R, int V, Along along>
+[[gnu::noinline]] static void micro(int64_t depth, const T* a, int64_t lda, const T* b, T* c, int64_t ldc, bool add,
+                                    const T* rowBias, const T* colBias) {
+  constexpr int W = width<T>;
+  Vec<T> acc[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) acc[i][v] = Vec<T>{};
+  if (add)
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) __builtin_prefetch(c + i * ldc, 1);
+  for (int64_t k = 0; k < depth; k++) {
+    Vec<T> bk[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) bk[v] = load(b + v * W);
+    b += panelCols<T>;
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      Vec<T> ai = splat(along == Along::rows ? a[i * lda] : a[i]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) acc[i][v] = fma(ai, bk[v], acc[i][v]);
+    }
+    a += along == Along::rows ? 1 : lda;
+  }
+  auto each = [&](auto body) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) body(acc[i][v], i, v * W);
+  };
+  if (add) each([&](Vec<T>& sum, int i, int j) { sum = load(c + i * ldc + j) + sum; });
+  if (rowBias) each([&](Vec<T>& sum, int i, int) { sum += rowBias[i]; });
+  if (colBias) each([&](Vec<T>& sum, int, int j) { sum += load(colBias + j); });
+  each([&](Vec<T>& sum, int i, int j) { store(c + i * ldc + j, sum); });
+}
+
+template <class T> using Micro = void (*)(int64_t, const T*, int64_t, const T*, T*, int64_t, bool, const T*, const T*);
+
+// The micro-kernel for `rows` rows and `vectors` vectors.
+template <class T, Along along> INLINE Micro<T> microFor(int64_t rows, int64_t vectors) {
+  return [&]<int... I>(std::integer_sequence<int, I...>) {
+    static constexpr Micro<T> table[] = {&micro<T, I / gemmVectors + 1, I % gemmVectors + 1, along>...};
+    return table[(rows - 1) * gemmVectors + vectors - 1];
+  }
+  (std::make_integer_sequence<int, gemmRows * gemmVectors>());
+}
+
+// One micro-kernel's tile, rows x cols at (i, j) of the target; tiles that are ragged or cross from one span to the
+// next go through a tile of their own.
+template <class T, Along along>
+INLINE void tile(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t lda, const T* b, const Target<T>& c,
+                 int64_t i, int64_t j, bool first) {
+  bool add = !first || c.add;
+  const T* rowBias = first && c.rowBias ? c.rowBias + i : nullptr;
+  const T* colBias = first && c.colBias ? c.colBias + j : nullptr;
+  int64_t vectors = ceilDiv(cols, width<T>), at = c.span == INT64_MAX ? j : j % c.span;
+  T* to = c.data + i * c.ld + (c.span == INT64_MAX ? j : j / c.span * c.spanStride + at);
+  Micro<T> kernel = microFor<T, along>(rows, vectors);
+  if (cols == vectors * width<T> && at + cols <= c.span) {
+    kernel(depth, a, lda, b, to, c.ld, add, rowBias, colBias);
+    return;
+  }
+  alignas(64) T own[panelRows * panelCols<T>];
+  kernel(depth, a, lda, b, own, panelCols<T>, false, rowBias, nullptr);
+  for (int64_t from = 0; from < cols;) {
+    int64_t run = min(cols - from, c.span - at);
+    for (int64_t r = 0; r < rows; r++) {
+      const T* x = own + r * panelCols<T> + from;
+      T* y = to + r * c.ld;
+      for (int64_t e = 0; e < run; e++) {
+        T sum = x[e];
+        if (add) sum = y[e] + sum;
+        if (colBias) sum += colBias[from + e];
+        y[e] = sum;
+      }
+    }
+    from += run;
+    to += c.spanStride - at;
+    at = 0;
+  }
+}
+
+// Panels of A, rows i0 to i1 of the target and `depth` deep, by panels of B, columns j0 to j1. strideA, strideB: from
+// one panel to the next; lda as in micro().
+template <class T, Along along>
+INLINE void macro(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t depth, const T* a, int64_t strideA,
+                  int64_t lda, const T* b, int64_t strideB, const Target<T>& c, bool first) {
+  for (int64_t j = j0; j < j1; j += panelCols<T>, b += strideB) {
+    const T* panel = a;
+    for (int64_t i = i0; i < i1; i += panelRows, panel += strideA)
+      tile<T, along>(min(panelRows, i1 - i), min(panelCols<T>, j1 - j), depth, panel, lda, b, c, i, j, first);
+  }
+}
+
+// ---- Packing
+
+// Swaps the blocks of D x D off the diagonal, for D = W/2 down to 1: together a transpose (Eklundh 1972).
+template <class T, int D, int... L> INLINE void swapBlocks(Vec<T> (&x)[width<T>], std::integer_sequence<int, L...>) {
+  constexpr int W = width<T>;
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++)
+    if (!(i & D)) {
+      Vec<T> a = x[i], b = x[i + D];
+      x[i] = __builtin_shufflevector(a, b, (L & D ? L - D + W : L)...);
+      x[i + D] = __builtin_shufflevector(a, b, (L & D ? L + W : L + D)...);
+    }
+  if constexpr (D > 1) swapBlocks<T, D / 2>(x, std::integer_sequence<int, L...>());
+}
+template <class T> INLINE void transpose(Vec<T> (&x)[width<T>]) {
+  swapBlocks<T, width<T> / 2>(x, std::make_integer_sequence<int, width<T>>());
+}
+
+// y[cols][ldy] from x[rows][ldx] of rows x cols, rows at most width<T>; rows that are missing are written as zero.
+template <class T> INLINE void transposeStrip(T* y, int64_t ldy, const T* x, int64_t ldx, int64_t rows, int64_t cols) {
+  constexpr int64_t W = width<T>;
+  int64_t k = 0;
+  for (; k + W <= cols; k += W) {
+    Vec<T> block[W];
+    if (rows == W)
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < W; i++) block[i] = load(x + i * ldx + k);
+    else
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < W; i++) block[i] = i < rows ? load(x + i * ldx + k) : Vec<T>{};
+    transpose<T>(block);
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < W; i++) store(y + (k + i) * ldy, block[i]);
+  }
+  for (; k < cols; k++)
+    for (int64_t i = 0; i < W; i++) y[k * ldy + i] = i < rows ? x[i * ldx + k] : T(0);
+}
+
+// A panel of B, depth x cols, from x[k * ld + j], j beside each other.
+template <class T> INLINE void packBeside(T* panel, const T* x, int64_t ld, int64_t depth, int64_t cols) {
+  constexpr int64_t W = width<T>;
+  if (cols == panelCols<T>) {
+    for (int64_t k = 0; k < depth; k++)
+#pragma GCC unroll 4
+      for (int v = 0; v < gemmVectors; v++) store(panel + k * panelCols<T> + v * W, load(x + k * ld + v * W));
+    return;
+  }
+  for (int64_t k = 0; k < depth; k++)
+    for (int64_t j = 0; j < panelCols<T>; j++) panel[k * panelCols<T> + j] = j < cols ? x[k * ld + j] : T(0);
+}
+
+// The same from x[j * ld + k], k beside each other.
+template <class T> INLINE void packTransposed(T* panel, const T* x, int64_t ld, int64_t depth, int64_t cols) {
+  for (int64_t j = 0; j < panelCols<T>; j += width<T>)
+    transposeStrip(panel + j, panelCols<T>, x + j * ld, ld, max(0, min(width<T>, cols - j)), depth);
+}
+
+} // namespace napier::ISA

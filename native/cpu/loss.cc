@@ -1,0 +1,150 @@
+// Losses over rows of class scores, and over logits.
+//
+// A row of x is read twice while it is in cache (maximum, sum) and once for its gradient: the kernels run at the speed
+// of reading x. Labels come from outside: one that is neither a class nor ignoreIndex is reported and its row set to 0.
+#include "rows.h"
+
+namespace napier::ISA {
+
+// Whether row `row` counts: its label is a class. Reports a label that is neither a class nor ignoreIndex.
+INLINE bool hasClass(int64_t label, int64_t row, int64_t ignoreIndex, int64_t cols, Fault& fault) {
+  if (label == ignoreIndex) return false;
+  if (label >= 0 && label < cols) return true;
+  fault.report(row, label, 0, cols - 1);
+  return false;
+}
+template <class T> INLINE void zeroRow(T* x, int64_t n) { memset(x, 0, size_t(n) * sizeof(T)); }
+
+// loss = log sum_j exp(x_j) - x_label, with the maximum m taken out: log(sum_j exp(x_j - m)) - (x_label - m).
+// loss, logSumExp: [rows]; the gradient needs logSumExp. 1 exp an element.
+template <class T>
+void crossEntropy(T* loss, T* logSumExp, const T* x, Indices labels, int64_t ignoreIndex, int64_t rows, int64_t cols,
+                  Fault& fault) {
+  parallel(rows, grainOf(cols * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const T* xr = x + row * cols;
+      T m = maxRow(xr, cols), logSum = log(splat(sumExpRow(xr, cols, m)))[0];
+      logSumExp[row] = m + logSum;
+      int64_t label = labels[row];
+      loss[row] = hasClass(label, row, ignoreIndex, cols, fault) ? logSum - (xr[label] - m) : T(0);
+    }
+  });
+}
+KERNEL(crossEntropy)
+
+// dx_j = dy (exp(x_j - logSumExp) - [j = label])
+template <class T>
+void crossEntropyGrad(T* dx, const T* x, const T* logSumExp, const T* dy, Indices labels, int64_t ignoreIndex,
+                      int64_t rows, int64_t cols, Fault& fault) {
+  parallel(rows, grainOf(cols * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const T* xr = x + row * cols;
+      T* dxr = dx + row * cols;
+      int64_t label = labels[row];
+      if (!hasClass(label, row, ignoreIndex, cols, fault)) {
+        zeroRow(dxr, cols);
+        continue;
+      }
+      Vec<T> lse = splat(logSumExp[row]), g = splat(dy[row]);
+      along<T>(
+          cols, [&](int64_t i) { store(dxr + i, g * exp(load(xr + i) - lse)); },
+          [&](int64_t i, int64_t rest) { storePart(dxr + i, g * exp(loadPart(xr + i, rest) - lse), rest); });
+      dxr[label] -= dy[row];
+    }
+  });
+}
+KERNEL(crossEntropyGrad)
+
+// Multi-class SVM (Weston & Watkins 1999): loss = sum_{j != label} max(0, x_j - x_label + delta).
+template <class T>
+void hinge(T* loss, const T* x, Indices labels, double delta, int64_t ignoreIndex, int64_t rows, int64_t cols,
+           Fault& fault) {
+  parallel(rows, grainOf(cols * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const T* xr = x + row * cols;
+      int64_t label = labels[row];
+      if (!hasClass(label, row, ignoreIndex, cols, fault)) {
+        loss[row] = 0;
+        continue;
+      }
+      Vec<T> own = splat(xr[label]), margin = splat(T(delta));
+      auto over = [&](Vec<T> v) { return v - own + margin; };
+      auto clip = [](Vec<T> v) { return v <= Vec<T>{} ? Vec<T>{} : v; }; // NaN passes
+      T sum = sumRow<T>(
+          cols, [&](Vec<T> a, int64_t i) { return a + clip(over(load(xr + i))); },
+          [&](Vec<T> a, int64_t i, int64_t rest) {
+            return a + (lanesBelow<T>(rest) ? clip(over(loadPart(xr + i, rest))) : Vec<T>{});
+          });
+      T self = xr[label] - xr[label] + T(delta); // what j = label added
+      loss[row] = sum - (self <= 0 ? T(0) : self);
+    }
+  });
+}
+KERNEL(hinge)
+
+// dx_j = dy where the margin is broken, dx_label = -dy (number of broken margins)
+template <class T>
+void hingeGrad(T* dx, const T* x, const T* dy, Indices labels, double delta, int64_t ignoreIndex, int64_t rows,
+               int64_t cols, Fault& fault) {
+  parallel(rows, grainOf(cols * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const T* xr = x + row * cols;
+      T* dxr = dx + row * cols;
+      int64_t label = labels[row];
+      if (!hasClass(label, row, ignoreIndex, cols, fault)) {
+        zeroRow(dxr, cols);
+        continue;
+      }
+      T own = xr[label], g = dy[row];
+      int64_t broken = 0;
+      for (int64_t j = 0; j < cols; j++) {
+        bool over = xr[j] - own + T(delta) > 0;
+        dxr[j] = over ? g : T(0);
+        broken += over && j != label;
+      }
+      dxr[label] = T(-broken) * g;
+    }
+  });
+}
+KERNEL(hingeGrad)
+
+// loss = max(x, 0) - x t + log(1 + exp(-|x|)), which is -t log s(x) - (1 - t) log(1 - s(x)) and never overflows.
+template <class T> void bceWithLogits(T* loss, const T* x, const T* t, int64_t n) {
+  auto one = [](Vec<T> x, Vec<T> t) {
+    Vec<T> zero{};
+    Vec<T> positive = x < zero ? zero : x;
+    return positive - x * t + log1p(exp(x < zero ? x : -x));
+  };
+  parallel(n, grainOf(3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    const T *xb = x + begin, *tb = t + begin;
+    T* lb = loss + begin;
+    along<T>(
+        end - begin, [&](int64_t i) { store(lb + i, one(load(xb + i), load(tb + i))); },
+        [&](int64_t i, int64_t rest) { storePart(lb + i, one(loadPart(xb + i, rest), loadPart(tb + i, rest)), rest); });
+  });
+}
+KERNEL(bceWithLogits)
+
+// dx = dy (sigmoid(x) - t), dt = -dy x; either may be absent.
+template <class T> void bceWithLogitsGrad(T* dx, T* dt, const T* dy, const T* x, const T* t, int64_t n) {
+  auto slope = [](Vec<T> g, Vec<T> x, Vec<T> t) {
+    Vec<T> zero{}, unit = splat(T(1));
+    Vec<T> e = exp(x < zero ? x : -x); // sigmoid(-|x|) = e / (1 + e)
+    return g * ((x < zero ? e : unit) / (unit + e) - t);
+  };
+  parallel(n, grainOf(5 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    const T *gb = dy + begin, *xb = x + begin, *tb = t + begin;
+    if (dx)
+      along<T>(
+          end - begin, [&](int64_t i) { store(dx + begin + i, slope(load(gb + i), load(xb + i), load(tb + i))); },
+          [&](int64_t i, int64_t rest) {
+            storePart(dx + begin + i, slope(loadPart(gb + i, rest), loadPart(xb + i, rest), loadPart(tb + i, rest)),
+                      rest);
+          });
+    if (dt)
+      for (int64_t i = begin; i < end; i++) dt[i] = -dy[i] * x[i];
+  });
+}
+KERNEL(bceWithLogitsGrad)
+
+} // namespace napier::ISA

@@ -1,0 +1,159 @@
+// Moving elements without looking at them, filling, counting, and casting between dtypes.
+//
+// All are bandwidth-bound: rows of consecutive elements go by memcpy, transposes by tiles that keep both sides' cache
+// lines in use, anything else one element at a time.
+#include "map.h"
+#include "strided.h"
+
+namespace napier::ISA {
+
+// Transposes go by tiles: 16 elements are at least a cache line on each side, for 4 and 8 bytes.
+constexpr int64_t kTile = 16;
+
+template <class U> INLINE void interleave(Vec<U>& a, Vec<U>& b) {
+  constexpr int w = width<U>;
+  Vec<U> low{}, high{};
+  for (int i = 0; i < w; i++) low[i] = U(i / 2 + i % 2 * w), high[i] = low[i] + U(w / 2);
+  const Vec<U> first = __builtin_shuffle(a, b, low);
+  b = __builtin_shuffle(a, b, high);
+  a = first;
+}
+
+// y[i sy + j] = x[j sx + i] for w x w elements in registers. Interleaving rows r and r + w/2 moves the top bit of the
+// row number to the bottom of the column's, and the top bit of the column's to the row's: log2 w times, and they have
+// changed places.
+template <class U> INLINE void transposeBlock(U* y, int64_t sy, const U* x, int64_t sx) {
+  constexpr int w = width<U>;
+  Vec<U> v[w], t[w];
+  for (int j = 0; j < w; j++) v[j] = load(x + j * sx);
+  for (int round = 1; round < w; round *= 2) {
+    for (int m = 0; m < w / 2; m++) {
+      t[2 * m] = v[m];
+      t[2 * m + 1] = v[m + w / 2];
+      interleave<U>(t[2 * m], t[2 * m + 1]);
+    }
+    for (int j = 0; j < w; j++) v[j] = t[j];
+  }
+  for (int i = 0; i < w; i++) store<U>(y + i * sy, v[i]);
+}
+
+// y[i sy + j] = x[j sx + i] for rows i and columns j of a tile.
+template <class T> INLINE void transposeTile(T* y, int64_t sy, const T* x, int64_t sx, int64_t rows, int64_t columns) {
+  using U = decltype(T::bits);
+  if constexpr (sizeof(U) >= 4 && width<U> <= kTile)
+    if (rows == kTile && columns == kTile) {
+      for (int64_t i = 0; i < kTile; i += width<U>)
+        for (int64_t j = 0; j < kTile; j += width<U>)
+          transposeBlock<U>(&y[i * sy + j].bits, sy, &x[j * sx + i].bits, sx);
+      return;
+    }
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < columns; j++) y[i * sy + j] = x[j * sx + i];
+}
+
+// A tile from its offsets: `flat` on the contiguous side, whose rows are `row` apart, `at` on the strided side, whose
+// columns are `column` apart.
+template <class T> struct ReadTile {
+  T* y;
+  const T* x;
+  INLINE void operator()(int64_t flat, int64_t row, int64_t at, int64_t column, int64_t rows, int64_t columns) const {
+    transposeTile(y + flat, row, x + at, column, rows, columns);
+  }
+};
+template <class T> struct WriteTile {
+  T* y;
+  const T* x;
+  INLINE void operator()(int64_t flat, int64_t row, int64_t at, int64_t column, int64_t rows, int64_t columns) const {
+    transposeTile(y + at, column, x + flat, row, columns, rows);
+  }
+};
+
+// A walk whose strided side is consecutive along dimension k, not the last: transposes between k and the last.
+template <class Tile> INLINE bool transposes(const StridedSize& s, const Tile& tile) {
+  const int64_t last = s.rank - 1;
+  int64_t k = -1, dense[kMaxRank], outer = 1;
+  for (int64_t d = last, run = 1; d >= 0; run *= s.extent[d--]) dense[d] = run;
+  for (int64_t d = 0; d < last; d++)
+    if (s.stride[0][d] == 1 && s.extent[d] >= 4) k = d;
+  if (k < 0 || s.stride[0][last] == 0) return false;
+  for (int64_t d = 0; d < last; d++)
+    if (d != k) outer *= s.extent[d];
+
+  const int64_t tiles = (s.extent[k] + kTile - 1) / kTile, work = kTile * s.extent[last];
+  parallel(outer * tiles, work < kMapGrain ? kMapGrain / work : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; u++) {
+      const int64_t i = u % tiles * kTile, rows = i + kTile < s.extent[k] ? kTile : s.extent[k] - i;
+      int64_t flat = i * dense[k], strided = i;
+      for (int64_t d = last - 1, rest = u / tiles; d >= 0; d--) {
+        if (d == k) continue;
+        flat += rest % s.extent[d] * dense[d];
+        strided += rest % s.extent[d] * s.stride[0][d];
+        rest /= s.extent[d];
+      }
+      for (int64_t j = 0; j < s.extent[last]; j += kTile)
+        tile(flat + j, dense[k], strided + j * s.stride[0][last], s.stride[0][last], rows,
+             j + kTile < s.extent[last] ? kTile : s.extent[last] - j);
+    }
+  });
+  return true;
+}
+
+// y (contiguous) from x[offset + strides], which may be zero (broadcasting) or negative (flipping).
+template <class T> void copyStrided(T* y, const T* x, int64_t offset, const StridedSize& size) {
+  const int64_t n = size.count();
+  if (n == 0) return;
+  const StridedSize s = collapse(size);
+  const int64_t step = s.stride[0][s.rank - 1];
+  x += offset;
+  if (step != 1 && transposes(s, ReadTile<T>{y, x})) return;
+  parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
+    segments(s, begin, end, [&](int64_t at, const int64_t* from, int64_t length) {
+      const T* rx = x + from[0];
+      T* ry = y + at;
+      if (step == 1 && length >= 16) memcpy(ry, rx, size_t(length) * sizeof(T));
+      else if (step == 0)
+        for (int64_t i = 0; i < length; i++) ry[i] = *rx;
+      else
+        for (int64_t i = 0; i < length; i++) ry[i] = rx[i * step];
+    });
+  });
+}
+KERNEL(copyStrided)
+
+// y[offset + strides] from x (contiguous). The contract promises that no two elements meet.
+template <class T> void writeStrided(T* y, const T* x, int64_t offset, const StridedSize& size) {
+  const int64_t n = size.count();
+  if (n == 0) return;
+  const StridedSize s = collapse(size);
+  const int64_t step = s.stride[0][s.rank - 1];
+  y += offset;
+  if (step != 1 && transposes(s, WriteTile<T>{y, x})) return;
+  parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
+    segments(s, begin, end, [&](int64_t at, const int64_t* to, int64_t length) {
+      const T* rx = x + at;
+      T* ry = y + to[0];
+      if (step == 1 && length >= 16) memcpy(ry, rx, size_t(length) * sizeof(T));
+      else
+        for (int64_t i = 0; i < length; i++) ry[i * step] = rx[i];
+    });
+  });
+}
+KERNEL(writeStrided)
+
+template <class T> void fill(T* y, double value, int64_t n) {
+  const T v = fromDouble<T>(value);
+  parallel(n, 2 * kMapGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) y[i] = v;
+  });
+}
+KERNEL(fill)
+
+// y[i] = start + i step, each rounded once from double.
+template <class T> void arange(T* y, double start, double step, int64_t n) {
+  parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) y[i] = fromDouble<T>(start + double(i) * step);
+  });
+}
+KERNEL(arange)
+
+} // namespace napier::ISA

@@ -1,0 +1,14 @@
+// The thread pool. Work is cut by size alone, never by the number of threads, so results have the same bits for any.
+#pragma once
+#include <cstdint>
+
+namespace napier {
+
+// Calls fn(ctx, begin, end) for [0, grain), [grain, 2 grain), ... up to n, each once, on this thread and the pool's.
+// Threads claim chunks as they come; a call from within fn runs in place. grain >= 1.
+void parallelFor(int64_t n, int64_t grain, void (*fn)(void* ctx, int64_t begin, int64_t end), void* ctx);
+
+int threadCount();
+void setThreadCount(int threads); // 1 to 256, the calling thread included; takes effect at the next parallelFor
+
+} // namespace napier

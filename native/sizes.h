@@ -1,0 +1,169 @@
+// The extents that kernels compute with: plain int64_t, in the letters of docs/notation.md. JavaScript hands them over
+// as numbers in this order; every struct knows the counts that its operands must have, so that ops.def can check them.
+// Products go through mul(), which answers -1 for a negative factor or a product above 2^53: then no check can hold.
+#pragma once
+#include "dtype.h"
+
+namespace napier {
+
+INLINE int64_t mul(int64_t a, int64_t b) {
+  int64_t r;
+  if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &r) || r > (int64_t(1) << 53)) return -1;
+  return r;
+}
+template <class... R> INLINE int64_t mul(int64_t a, int64_t b, R... rest) { return mul(mul(a, b), rest...); }
+
+// Most dimensions that a strided walk has after neighbouring ones were merged.
+constexpr int kMaxRank = 8;
+
+// y[batch, m, n] = a[batch, m, k] b[batch, k, n]; transA: a is stored [k, m]; transB: b is stored [n, k].
+// strideA, strideB: elements from one batch to the next; 0 repeats the same matrix.
+struct GemmSize {
+  int64_t batch, m, n, k, transA, transB, strideA, strideB;
+  INLINE int64_t y() const { return mul(batch, m, n); }
+  INLINE int64_t a() const { return reach(strideA, mul(m, k)); }
+  INLINE int64_t b() const { return reach(strideB, mul(k, n)); }
+  INLINE bool valid() const {
+    return batch >= 0 && m >= 0 && n >= 0 && k >= 0 && (transA == 0 || transA == 1) && (transB == 0 || transB == 1) &&
+           (strideA == 0 || strideA == mul(m, k)) && (strideB == 0 || strideB == mul(k, n));
+  }
+  INLINE double flops() const { return 2.0 * double(batch) * double(m) * double(n) * double(k); }
+
+private:
+  INLINE int64_t reach(int64_t stride, int64_t matrix) const { return stride == 0 ? matrix : mul(batch, matrix); }
+};
+
+// x[n, c, h, w] with w[o, c/groups, r, s] gives y[n, o, p, q].
+struct Conv2dSize {
+  int64_t n, c, h, w, o, r, s, strideH, strideW, padH, padW, dilationH, dilationW, groups;
+  INLINE int64_t p() const { return (h + 2 * padH - dilationH * (r - 1) - 1) / strideH + 1; }
+  INLINE int64_t q() const { return (w + 2 * padW - dilationW * (s - 1) - 1) / strideW + 1; }
+  INLINE int64_t x() const { return mul(n, c, h, w); }
+  INLINE int64_t weight() const { return mul(o, c / groups, r, s); }
+  INLINE int64_t y() const { return mul(n, o, p(), q()); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 30;
+    for (const int64_t* e = &n; e <= &groups; e++)
+      if (*e < 0 || *e > most) return false;
+    return c >= 1 && o >= 1 && r >= 1 && s >= 1 && strideH >= 1 && strideW >= 1 && dilationH >= 1 && dilationW >= 1 &&
+           groups >= 1 && c % groups == 0 && o % groups == 0 && h + 2 * padH >= dilationH * (r - 1) + 1 &&
+           w + 2 * padW >= dilationW * (s - 1) + 1;
+  }
+  INLINE double flops() const {
+    return 2.0 * double(n) * double(o) * double(p()) * double(q()) * double(c / groups) * double(r) * double(s);
+  }
+};
+
+// Windows of r x s over the planes of x[planes, h, w] give y[planes, p, q].
+struct Pool2dSize {
+  int64_t planes, h, w, p, q, r, s, strideH, strideW, padH, padW, dilationH, dilationW;
+  INLINE int64_t x() const { return mul(planes, h, w); }
+  INLINE int64_t y() const { return mul(planes, p, q); }
+  // Every window touches the picture (p and q are given, so that ceilMode is the caller's affair).
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 30;
+    for (const int64_t* e = &planes; e <= &dilationW; e++)
+      if (*e < 0 || *e > most) return false;
+    return h >= 1 && w >= 1 && r >= 1 && s >= 1 && p >= 1 && q >= 1 && strideH >= 1 && strideW >= 1 && dilationH >= 1 &&
+           dilationW >= 1 && padH <= dilationH * (r - 1) && padW <= dilationW * (s - 1) &&
+           (p - 1) * strideH - padH < h && (q - 1) * strideW - padW < w;
+  }
+};
+
+// x[planes, h, w] to y[planes, p, q]: cell i covers floor(i h / p) to ceil((i + 1) h / p).
+struct AdaptivePool2dSize {
+  int64_t planes, h, w, p, q;
+  INLINE int64_t x() const { return mul(planes, h, w); }
+  INLINE int64_t y() const { return mul(planes, p, q); }
+  INLINE bool valid() const {
+    return planes >= 0 && h >= 1 && w >= 1 && p >= 1 && q >= 1 && h < (1 << 30) && w < (1 << 30) && p < (1 << 30) &&
+           q < (1 << 30);
+  }
+};
+
+// x[outer, reduce, inner] to y[outer, inner].
+struct ReduceSize {
+  int64_t outer, reduce, inner;
+  INLINE int64_t x() const { return mul(outer, reduce, inner); }
+  INLINE int64_t y() const { return mul(outer, inner); }
+};
+
+// x[n, c, inner]: one mean and one variance a channel c over n and inner.
+struct ChannelSize {
+  int64_t n, c, inner;
+  INLINE int64_t x() const { return mul(n, c, inner); }
+};
+
+// Pictures of p x q out of x[n, c, h, w] with `pad` zeros around each.
+struct CropSize {
+  int64_t n, c, h, w, p, q, pad;
+  INLINE int64_t x() const { return mul(n, c, h, w); }
+  INLINE int64_t y() const { return mul(n, c, p, q); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 30;
+    for (const int64_t* e = &n; e <= &pad; e++)
+      if (*e < 0 || *e > most) return false;
+    return h + 2 * pad >= p && w + 2 * pad >= q;
+  }
+};
+
+// Reads extents and strides that JavaScript wrote as one list: rank, extents, then each operand's strides.
+template <int Operands> struct Strides {
+  int64_t rank, extent[kMaxRank], stride[Operands][kMaxRank];
+  static constexpr bool isList = true;
+  INLINE static bool parse(const int64_t* v, int64_t length, Strides& s) {
+    if (length < 1 || v[0] < 0 || v[0] > kMaxRank || length != 1 + v[0] * (1 + Operands)) return false;
+    s.rank = v[0];
+    for (int64_t d = 0; d < s.rank; d++) {
+      s.extent[d] = v[1 + d];
+      for (int o = 0; o < Operands; o++) s.stride[o][d] = v[1 + (1 + o) * s.rank + d];
+    }
+    return true;
+  }
+  INLINE int64_t count() const {
+    int64_t c = 1;
+    for (int64_t d = 0; d < rank; d++) c = mul(c, extent[d]);
+    return c;
+  }
+  // Whether operand o, starting at `offset`, stays within `count` elements.
+  INLINE bool within(int o, int64_t offset, int64_t limit) const {
+    int64_t low = offset, high = offset;
+    for (int64_t d = 0; d < rank; d++) {
+      int64_t reach;
+      if (extent[d] < 0) return false;
+      if (extent[d] == 0) return true;
+      if (__builtin_mul_overflow(extent[d] - 1, stride[o][d], &reach)) return false;
+      if (__builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) return false;
+    }
+    return low >= 0 && high < limit;
+  }
+  // Whether no two positions of operand o meet (sufficient, and true of every slice of an array): each stride steps
+  // over all that the smaller ones reach. Wants within().
+  INLINE bool distinct(int o) const {
+    for (int64_t d = 0; d < rank; d++)
+      if (extent[d] == 0) return true;
+    bool used[kMaxRank] = {};
+    for (int64_t left = rank, reach = 0; left > 0; left--) {
+      int64_t least = -1;
+      for (int64_t d = 0; d < rank; d++)
+        if (!used[d] && (least < 0 || size(o, d) < size(o, least))) least = d;
+      used[least] = true;
+      if (extent[least] == 1) continue;
+      if (size(o, least) <= reach) return false;
+      reach += (extent[least] - 1) * size(o, least);
+    }
+    return true;
+  }
+
+private:
+  INLINE int64_t size(int o, int64_t d) const { return stride[o][d] < 0 ? -stride[o][d] : stride[o][d]; }
+};
+
+// y (contiguous) from a and b, whose strides are 0 along broadcast dimensions.
+using BroadcastSize = Strides<2>;
+// y (contiguous) from a condition, a and b.
+using TernarySize = Strides<3>;
+// One strided operand beside a contiguous one.
+using StridedSize = Strides<1>;
+
+} // namespace napier

@@ -1,0 +1,445 @@
+// Hostile calls of the addon, in a process of its own: test/native/fuzz.test.ts starts it and reads what it says.
+//
+//   node test/native/hostile.mjs SEED ROUNDS CALLS [FIRST] [PROGRESS_FILE]
+//
+// Each round has its own seed and its own tensors, so that `node test/native/hostile.mjs SEED 1 CALLS ROUND` repeats one;
+// with NAPIER_SYNC=1 the call that is running is the one that PROGRESS_FILE names, with VERBOSE=1 each is printed.
+// A call either works or throws an Error. Most calls start from one that fits (a recipe an op, below) and have something
+// in them spoilt; the rest are noise. Prints one JSON object: calls, worked, refused, and the ops that never worked.
+import { openSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
+import v8 from "node:v8";
+import vm from "node:vm";
+
+const require = createRequire(import.meta.url);
+const addon = require(process.env.NAPIER_BINARY ?? "../../build/Release/napier.node");
+const [seed, rounds, calls, first] = [2, 3, 4, 5].map((i) => Number(process.argv[i] ?? 0));
+const verbose = process.env.VERBOSE === "1";
+const progress = process.argv[6] ? openSync(process.argv[6], "w") : null;
+
+// ---- Chance
+
+let state = 0;
+const random = () => {
+  // mulberry32
+  state = (state + 0x6d2b79f5) | 0;
+  let t = Math.imul(state ^ (state >>> 15), 1 | state);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+};
+const below = (n) => Math.floor(random() * n);
+const pick = (list) => list[below(list.length)];
+const chance = (p) => random() < p;
+/** A small extent, now and then 0. */
+const dim = (most = 5) => (chance(0.06) ? 0 : 1 + below(most));
+const some = (most = 4) => 1 + below(most);
+
+// ---- Tensors
+
+const DTYPES = ["float32", "float64", "int32", "int64", "uint8", "int8", "bool", "bfloat16", "float16"];
+const WIDTH = [4, 8, 4, 8, 1, 1, 1, 2, 2];
+const MOST_BYTES = 1 << 16;
+let live = []; // { object, handle, dtype, count }
+let dead = [];
+
+function contents(dtype, count) {
+  const bytes = new Uint8Array(count * WIDTH[dtype]);
+  const view = new DataView(bytes.buffer);
+  const wild = chance(0.1);
+  for (let i = 0; i < count; i++) {
+    const v = wild ? pick([Number.NaN, Infinity, -Infinity, 1e38, -1e38, 1e-40, -0]) : (below(200) - 100) / 10;
+    const n = wild ? pick([-1, 2 ** 31 - 1, -(2 ** 31), 255, 127]) : below(4);
+    if (dtype === 0) view.setFloat32(i * 4, v, true);
+    else if (dtype === 1) view.setFloat64(i * 8, v, true);
+    else if (dtype === 2) view.setInt32(i * 4, n, true);
+    else if (dtype === 3) view.setBigInt64(i * 8, wild ? pick([-1n, 2n ** 62n, -(2n ** 63n)]) : BigInt(n), true);
+    else if (dtype >= 7) view.setUint16(i * 2, below(65536), true);
+    else bytes[i] = dtype === 6 ? (wild ? below(256) : below(2)) : n;
+  }
+  return bytes;
+}
+
+function make(dtype, count) {
+  if (!(count * WIDTH[dtype] <= MOST_BYTES) || count < 0) count = below(8);
+  const object = {};
+  const handle = chance(0.2) ? addon.alloc(object, dtype, count) : addon.fromHost(object, dtype, contents(dtype, count));
+  const t = { object, handle, dtype, count };
+  live.push(t);
+  return t;
+}
+
+/** A live tensor of that dtype and count, often one that exists: outputs then share memory with inputs. */
+function operand(dtype, count) {
+  if (chance(0.3)) {
+    const same = live.filter((t) => t.dtype === dtype && t.count === count);
+    if (same.length > 0) return pick(same).handle;
+  }
+  return make(dtype, count).handle;
+}
+
+function freeSome() {
+  while (live.length > 60 || (live.length > 0 && chance(0.2))) {
+    const [t] = live.splice(below(live.length), 1);
+    addon.free(t.handle);
+    dead.push(t.handle);
+  }
+  if (dead.length > 100) dead = dead.slice(-50);
+}
+
+// ---- Calls that fit: elements of each operand in order (an array for a list), then the numbers
+
+const product = (list) => list.reduce((a, b) => a * b, 1);
+const number = () => (chance(0.1) ? pick([Number.NaN, Infinity, -Infinity, 1e300, -1, 0]) : random());
+const reduction = (whole) => {
+  const s = [dim(), chance(0.5) ? dim(40) : dim(), dim()];
+  return [s, product(s), whole ? product(s) : s[0] * s[2]];
+};
+const strided = (operands) => {
+  const extents = Array.from({ length: below(5) }, () => dim(4));
+  const strides = operands.map(() => {
+    let step = 1;
+    const full = extents.map(() => 0);
+    for (let d = extents.length - 1; d >= 0; d--) {
+      full[d] = chance(0.25) ? 0 : step;
+      if (full[d]) step *= extents[d];
+    }
+    return full;
+  });
+  const reach = strides.map((s) => (extents.some((e) => e === 0) ? some() : 1 + s.reduce((a, v, d) => a + v * (extents[d] - 1), 0)));
+  return [extents, strides, reach];
+};
+const broadcast = (operands) => {
+  const [extents, strides, reach] = strided(operands);
+  return [[product(extents), ...reach], [extents.length, ...extents, ...strides.flat()]];
+};
+const conv = (order) => {
+  const groups = some(2);
+  const [n, c, h, w, o] = [dim(3), groups * some(3), some(7), some(7), groups * some(3)];
+  const [r, s, padH, padW, strideH, strideW, dilationH, dilationW] = [some(3), some(3), below(3), below(3), some(2), some(2), some(2), some(2)];
+  const p = Math.floor((h + 2 * padH - dilationH * (r - 1) - 1) / strideH) + 1;
+  const q = Math.floor((w + 2 * padW - dilationW * (s - 1) - 1) / strideW) + 1;
+  const count = { x: n * c * h * w, y: n * o * p * q, w: (o * c * r * s) / groups, b: o };
+  return [[...order].map((letter) => count[letter]), [n, c, h, w, o, r, s, strideH, strideW, padH, padW, dilationH, dilationW, groups]];
+};
+const pool = (order, ...numbers) => {
+  const [planes, h, w, r, s, strideH, strideW, dilationH, dilationW] = [dim(4), some(6), some(6), some(3), some(3), some(3), some(3), some(2), some(2)];
+  const [padH, padW] = [below(r), below(s)];
+  const p = Math.floor((h - 1 + padH) / strideH) + 1;
+  const q = Math.floor((w - 1 + padW) / strideW) + 1;
+  const count = { x: planes * h * w, y: planes * p * q };
+  return [[...order].map((l) => count[l]), [...numbers, planes, h, w, p, q, r, s, strideH, strideW, padH, padW, dilationH, dilationW]];
+};
+const adaptive = (order) => {
+  const s = [dim(4), some(6), some(6), some(6), some(6)];
+  const count = { x: s[0] * s[1] * s[2], y: s[0] * s[3] * s[4] };
+  return [[...order].map((l) => count[l]), s];
+};
+const channels = (order, ...numbers) => {
+  const s = [dim(4), dim(4), dim(9)];
+  const count = { x: product(s), c: s[1] };
+  return [[...order].map((l) => count[l]), [...numbers, ...s]];
+};
+const rows = (order, before, after = []) => {
+  const [r, c] = [dim(), dim(9)];
+  const count = { x: r * c, r, c };
+  return [[...order].map((l) => count[l]), [...before, r, c, ...after]];
+};
+const table = (order, after = []) => {
+  const [r, c, n] = [some(5), dim(9), dim()];
+  const count = { w: r * c, y: n * c, n };
+  return [[...order].map((l) => count[l]), [r, c, n, ...after]];
+};
+const parameters = (lists, single, numbers) => {
+  const counts = Array.from({ length: below(4) }, () => dim(70));
+  return [[...Array.from({ length: lists }, () => counts), ...single], numbers];
+};
+
+const RECIPES = {
+  where: () => broadcast([0, 1, 2]),
+  copyStrided() {
+    const [extents, [strides], [reach]] = strided([0]);
+    const offset = below(4);
+    return [[product(extents), offset + reach], [offset, extents.length, ...extents, ...strides]];
+  },
+  writeStrided() {
+    const extents = Array.from({ length: below(4) }, () => dim(4));
+    let step = 1;
+    const strides = extents.map(() => 0);
+    for (let d = extents.length - 1; d >= 0; d--) {
+      strides[d] = step * some(2);
+      step = strides[d] * Math.max(1, extents[d]);
+    }
+    const offset = below(4);
+    return [[offset + step * 4, product(extents)], [offset, extents.length, ...extents, ...strides]];
+  },
+  gemm() {
+    const [batch, m, n, k] = [dim(3), dim(20), dim(20), dim(20)];
+    const [a, b] = [chance(0.3), chance(0.3)];
+    const counts = [batch * m * n, a || m * k === 0 ? m * k : batch * m * k, b || k * n === 0 ? k * n : batch * k * n, n];
+    return [counts, [batch, m, n, k, below(2), below(2), a ? 0 : m * k, b ? 0 : k * n]];
+  },
+  conv2d: () => conv("yxwb"),
+  conv2dGradX: () => conv("xyw"),
+  conv2dGradW: () => conv("wyx"),
+  maxPool2d: () => pool("yyx"),
+  avgPool2d: () => pool("yx", below(2)),
+  avgPool2dGrad: () => pool("xy", below(2)),
+  adaptiveMaxPool2d: () => adaptive("yyx"),
+  maxPool2dGrad: () => adaptive("xyy"),
+  adaptiveAvgPool2d: () => adaptive("yx"),
+  adaptiveAvgPool2dGrad: () => adaptive("xy"),
+  batchNorm: () => channels("xccxcc", number()),
+  batchNormInfer: () => channels("xxcccc", number()),
+  batchNormGrad: () => channels("xccxxccc", number(), below(2)),
+  normalise: () => channels("xxcc"),
+  layerNorm: () => rows("xrrxcc", [number()]),
+  layerNormGrad: () => rows("xccxxrrc", []),
+  embedding: () => table("ywn"),
+  embeddingGrad: () => table("wyn", [pick([-1, 0])]),
+  crossEntropy: () => rows("rrxr", [-100]),
+  crossEntropyGrad: () => rows("xxrrr", [-100]),
+  hinge: () => rows("rxr", [1, -100]),
+  hingeGrad: () => rows("xxrr", [1, -100]),
+  sgd() {
+    const [[p, g, v, step], numbers] = parameters(3, [1], [number(), number(), 0, number(), below(2)]);
+    return [[p, g, chance(0.5) ? v : [], step], numbers];
+  },
+  adam: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2)]),
+  gradNorm() {
+    const [[list], numbers] = parameters(1, [], []);
+    return [[1, list], numbers];
+  },
+  clipNorm: () => parameters(1, [1], [number()]),
+  clipValue: () => parameters(1, [], [number()]),
+  ema: () => parameters(2, [], [number()]),
+  randomCrop() {
+    const [n, c, h, w, pad] = [dim(3), dim(3), some(6), some(6), below(3)];
+    const [p, q] = [some(h), some(w)];
+    return [[n * c * p * q, n * c * h * w, n], [below(99), below(9), n, c, h, w, p, q, pad]];
+  },
+  randomFlip() {
+    const [n, r, w] = [dim(3), dim(6), dim(6)];
+    return [[n * r * w, n * r * w, n], [number(), below(99), below(9), n, r, w]];
+  },
+};
+
+/** Where the op has no recipe of its own, by its letters; null where none is known. */
+function recipeOf({ name, operands, numbers }) {
+  if (RECIPES[name]) return RECIPES[name]();
+  if (numbers === "*") return broadcast(operands.slice(1));
+  if (numbers === "sss") {
+    const softmax = /softmax/i.test(name);
+    const [s, x, y] = reduction(softmax);
+    return [operands.map((_, i) => (i === 0 ? y : x)), s];
+  }
+  if (/^d*n+$/.test(numbers)) {
+    // n elements each; numbers in between are free.
+    const n = dim(chance(0.1) ? 3000 : 60);
+    const free = [...numbers.slice(0, -1)].map((l) => (l === "d" ? number() : below(100)));
+    return [operands.map(() => n), [...free, n]];
+  }
+  return null;
+}
+
+const OPS = addon.signatures().map((line) => {
+  const [name, dtypes, letters] = line.split(":");
+  const operands = letters.match(/[ouixXmMaAlL]\??/g) ?? [];
+  const numbers = letters.replace(/[ouixXmMaAlL]\??/g, "");
+  const kinds = /any|^$/.test(dtypes) ? DTYPES.map((_, i) => i) : dtypes.split(", ").map((d) => DTYPES.indexOf(d));
+  return { name, operands, numbers, kinds };
+});
+
+function dtypeFor(letter, shared, op) {
+  switch (letter[0]) {
+    case "x":
+      return pick([2, 3, 4]);
+    case "X":
+      return 2;
+    case "m":
+    case "M":
+      return 6;
+    case "a":
+      return op.name === "normalise" ? 4 : below(9);
+    case "A":
+      return below(9);
+    default:
+      return shared;
+  }
+}
+
+function fitting(op) {
+  const recipe = recipeOf(op);
+  if (!recipe) return noise(op);
+  const [counts, numbers] = recipe;
+  const shared = pick(op.kinds);
+  const handles = counts.map((count, i) => {
+    const letter = op.operands[i] ?? "i";
+    if (letter[1] === "?" && chance(0.2)) return null;
+    const dtype = dtypeFor(letter, shared, op);
+    return Array.isArray(count) ? count.map((c) => operand(dtype, c)) : operand(dtype, count);
+  });
+  return [...handles, ...numbers];
+}
+
+// ---- Spoiling
+
+const BIG = [2 ** 20, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 40, 2 ** 53 - 1, 2 ** 53, 2 ** 63, 1e308];
+const ODD = [Number.NaN, Infinity, -Infinity, -1, -2, -(2 ** 31), -(2 ** 53) + 1, -(2 ** 63), 0.5, -0, 0];
+const anyHandle = () =>
+  chance(0.5) && live.length > 0
+    ? pick(live).handle
+    : pick([
+        ...(dead.length > 0 ? [pick(dead)] : []), // freed
+        ...(live.length > 0 ? [pick(live).handle + 2 ** 22 * some(3), pick(live).handle + 2 ** 32, -pick(live).handle, pick(live).handle + 0.5] : []), // foreign, stale
+        0,
+        below(2 ** 32),
+        below(2 ** 22) + 2 ** 51,
+      ]);
+const junk = () =>
+  pick([undefined, null, "7", "", {}, [], [[]], true, 7n, Symbol("s"), () => 7, new Float32Array(3), new Proxy([], {}), /x/, new Date(0), anyHandle(), pick(BIG), pick(ODD)]);
+
+/** An array that frees one of its tensors, and all cached memory, while it is read. */
+function trap(list) {
+  const copy = [...list];
+  if (copy.length === 0) return copy;
+  const value = copy[0];
+  Object.defineProperty(copy, below(copy.length), {
+    get() {
+      addon.free(value);
+      addon.emptyCache();
+      return chance(0.5) ? value : anyHandle();
+    },
+  });
+  return copy;
+}
+
+function spoil(args) {
+  const i = below(args.length);
+  const at = args[i];
+  switch (below(9)) {
+    case 0:
+      args[i] = junk();
+      break;
+    case 1:
+      args.splice(i, 1);
+      break;
+    case 2:
+      args.splice(i, 0, pick([junk(), at]));
+      break;
+    case 3:
+      args[i] = args[below(args.length)];
+      break;
+    case 4:
+      args[i] = Array.isArray(at) ? pick([trap(at), [...at, anyHandle()], at.slice(1), at.concat(at), [at], Array(below(5)), { length: 2 ** 31 }]) : anyHandle();
+      break;
+    case 5:
+      args[i] = pick(live)?.handle ?? null;
+      break;
+    default:
+      // A size that is almost right.
+      args[i] =
+        typeof at === "number"
+          ? pick([at - 1, at + 1, at * 2, -at, at + 0.5, 0, at * 2 ** 32, pick(BIG), pick(ODD), Math.floor(at / 2), args.filter((a) => typeof a === "number" && a < 1e6)[0]])
+          : junk();
+  }
+  return args;
+}
+
+function noise(op) {
+  const length = chance(0.8) ? op.operands.length + below(16) : below(80);
+  return Array.from({ length }, (_, i) => (i < op.operands.length && chance(0.8) ? anyHandle() : chance(0.6) ? below(9) : junk()));
+}
+
+function around() {
+  const arrays = [
+    () => new Float32Array(below(9)),
+    () => new Uint8Array(new ArrayBuffer(64), below(8), below(9)),
+    () => new BigInt64Array(below(5)),
+    () => new Uint8ClampedArray(below(5)),
+    () => new Float64Array(new SharedArrayBuffer(8 * some())),
+    () => new DataView(new ArrayBuffer(8)),
+    () => {
+      const a = new Float32Array(8);
+      structuredClone(a.buffer, { transfer: [a.buffer] }); // detached
+      return a;
+    },
+    junk,
+  ];
+  const object = () => (chance(0.7) ? {} : junk());
+  const handle = () => (chance(0.8) ? anyHandle() : junk());
+  const count = () => pick([0, 1, below(100), -1, 0.5, Number.NaN, 2 ** 45, 2 ** 53 - 1, 2 ** 53, 2 ** 62, -(2 ** 53), junk()]);
+  const code = () => (chance(0.7) ? below(9) : pick([-1, 9, 255, 0.5, 2 ** 40, Number.NaN, junk()]));
+  const own = (made) => {
+    // Whatever was made must be freed: it is in nobody's list.
+    if (typeof made === "number") addon.free(made);
+  };
+  const cases = {
+    alloc: () => own(addon.alloc(object(), code(), count())),
+    alias: () => own(addon.alias(object(), handle())),
+    fromHost: () => own(addon.fromHost(object(), code(), pick(arrays)())),
+    free: () => addon.free(chance(0.7) ? pick([0, -1, Number.NaN, ...dead.slice(-5)]) : junkHandle()),
+    isLive: () => addon.isLive(handle()),
+    sweep: () => addon.sweep(junk()),
+    stats() {
+      const { buffer } = addon.stats();
+      if (chance(0.1)) structuredClone(buffer, { transfer: [buffer] });
+    },
+    read: () => addon.read(handle()).catch(() => {}),
+    readSync: () => addon.readSync(handle()),
+    settled: () => addon.settled(junk()),
+    synchronize: () => addon.synchronize(junk()),
+    memory: () => addon.memory(junk()),
+    emptyCache: () => addon.emptyCache(junk()),
+    threads: () => addon.threads(pick([undefined, 1, 2, 3, 0, -1, 257, 1e9, 0.5, Number.NaN, "2", {}])),
+    isa: () => addon.isa(pick([...addon.isas(), "", "mmx", "x".repeat(1000), 7, null])),
+    missing: () => addon[pick(["alloc", "alias", "fromHost", "free", "isLive", "read", "readSync", "isa", "threads"])](...(chance(0.5) ? [] : [junk()])),
+    detached: () => Reflect.apply(addon[pick(["alloc", "free", "read"])], junk(), [junk(), junk()]),
+    constructed: () => new addon[pick(["memory", "settled", "alloc"])]({}, 0, 1),
+  };
+  const junkHandle = () => {
+    const j = junk();
+    return typeof j === "number" && addon.isLive(j) ? 0 : j; // a live one would be missed in `live`
+  };
+  cases[pick(Object.keys(cases))]();
+}
+
+// ---- Rounds
+
+const worked = new Set();
+const counts = { calls: 0, worked: 0, refused: 0 };
+for (let round = first; round < first + rounds; round++) {
+  state = (seed * 1_000_003 + round) | 0;
+  for (let i = 0; i < calls; i++) {
+    if (progress !== null) writeSync(progress, `${round} ${i}\n`, 0);
+    counts.calls++;
+    const op = OPS[(round * calls + i) % OPS.length];
+    try {
+      if (chance(0.1)) around();
+      else {
+        const fits = chance(0.3);
+        let args = chance(0.1) ? noise(op) : fitting(op);
+        if (!fits) for (let n = some(2); n > 0; n--) args = spoil(args);
+        if (verbose) console.error(round, i, op.name, args);
+        addon.ops[op.name](...args);
+        worked.add(op.name);
+      }
+      counts.worked++;
+    } catch (error) {
+      if (!(error instanceof Error)) throw new Error(`round ${round}, call ${i} (${op.name}): threw ${String(error)}, not an Error`);
+      counts.refused++;
+    }
+    freeSome();
+    if (chance(0.01)) await new Promise((resolve) => setImmediate(resolve));
+  }
+  addon.synchronize();
+  for (const t of live) addon.free(t.handle);
+  live = [];
+  dead = [];
+}
+await addon.settled();
+// Handles whose number was lost (`new addon.alloc(...)`) go with their objects.
+v8.setFlagsFromString("--expose-gc");
+vm.runInNewContext("gc")();
+addon.sweep(true);
+const { liveBuffers } = addon.memory();
+console.log(JSON.stringify({ ...counts, liveBuffers, never: OPS.map((op) => op.name).filter((name) => !worked.has(name)) }));

@@ -1,0 +1,209 @@
+/** @file Batch and layer normalisation against their formulas, and the running statistics. */
+import { batchNorm, layerNorm, ones, tensor, zeros } from "napier";
+import { type Case, checkOp, expect, test } from "../check.js";
+import { at, build, type Input, type Nd, nd, normal, uniform } from "../nd.js";
+
+type BatchArgs = [{ training: boolean; eps?: number }];
+
+/** Mean and biased variance of the elements that `key` groups. */
+function moments(x: Nd, key: (index: number[]) => string): Map<string, { mean: number; variance: number }> {
+  const groups = new Map<string, number[]>();
+  build(x.shape, (index) => {
+    const name = key(index);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name)!.push(at(x, index));
+    return 0;
+  });
+  return new Map(
+    [...groups].map(([name, values]) => {
+      const mean = values.reduce((a, b) => a + b, 0) / values.length;
+      return [name, { mean, variance: values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length }];
+    }),
+  );
+}
+
+function batchReference([x, weight, bias, mean, variance]: Nd[], { training, eps = 1e-5 }: BatchArgs[0]): Nd {
+  const own = moments(x, (index) => `${index[1]}`);
+  return build(x.shape, (index) => {
+    const c = index[1];
+    const at2 = training ? own.get(`${c}`)! : { mean: mean.data[c], variance: variance.data[c] };
+    return ((at(x, index) - at2.mean) / Math.sqrt(at2.variance + eps)) * (weight?.data[c] ?? 1) + (bias?.data[c] ?? 0);
+  });
+}
+
+// In eval mode the statistics are inputs of the op that have no gradient: integers are none.
+const statistics =
+  (values: (c: number) => number, c: number): Input =>
+  () =>
+    nd(
+      [c],
+      Array.from({ length: c }, (_, i) => values(i)),
+      "int32",
+    );
+const train = (shape: number[], options: { eps?: number } = {}): Case<BatchArgs> => ({
+  inputs: [normal(...shape), normal(shape[1]), normal(shape[1])],
+  args: [{ training: true, ...options }],
+});
+const infer = (shape: number[]): Case<BatchArgs> => ({
+  inputs: [
+    normal(...shape),
+    normal(shape[1]),
+    normal(shape[1]),
+    statistics((c) => c - 2, shape[1]),
+    statistics((c) => c + 1, shape[1]),
+  ],
+  args: [{ training: false }],
+});
+
+checkOp<BatchArgs>("batchNorm", {
+  run: ([x, weight, bias, mean, variance], options) =>
+    batchNorm(x, mean?.to(x.dtype) ?? null, variance?.to(x.dtype) ?? null, weight ?? null, bias ?? null, options),
+  reference: batchReference,
+  bound: { rms: 8 },
+  bound64: { rms: 16 },
+  gradBound: { rms: 32 },
+  isaRms: 32,
+  cases: {
+    "four dimensions": train([3, 4, 5, 6]),
+    "two dimensions": train([7, 5]),
+    "two dimensions, many features": train([4, 131]),
+    "three dimensions": train([2, 3, 9]),
+    "one channel": train([4, 1, 3, 3]),
+    // With a small eps the gradient is what cancellation leaves of 0.
+    "two values a channel": train([2, 3], { eps: 0.5 }),
+    "odd planes": train([2, 3, 7, 11]),
+    "large eps": train([3, 2, 4, 4], { eps: 0.5 }),
+    "far from 0": {
+      inputs: [uniform(100, 101, 4, 3, 5, 5)],
+      args: [{ training: true }],
+      bound: { rms: 512 },
+      gradBound: { rms: 512 },
+    },
+    "without weight and bias": { inputs: [normal(3, 4, 5, 5)], args: [{ training: true }] },
+    "without bias": { inputs: [normal(3, 4, 5, 5), normal(4)], args: [{ training: true }] },
+    "by running statistics": infer([3, 4, 5, 6]),
+    "by running statistics, two dimensions": infer([5, 7]),
+    "by running statistics, one value": infer([1, 3, 1, 1]),
+  },
+  errors: {
+    "one dimension": [
+      () => batchNorm(ones([4]), null, null, null, null, { training: true }),
+      /batchNorm: expected x of shape \[n,c\] or \[n,c,\.\.\.\], got \[4\]/,
+    ],
+    "one value a channel": [
+      () => batchNorm(ones([1, 4]), null, null, null, null, { training: true }),
+      /batchNorm: expected more than one value a channel in training, got \[1,4\]/,
+    ],
+    "weight does not fit": [
+      () => batchNorm(ones([2, 4]), null, null, ones([3]), null, { training: true }),
+      /batchNorm: expected weight of shape \[4\] for x \[2,4\], got \[3\]/,
+    ],
+    "no statistics": [
+      () => batchNorm(ones([2, 4]), null, null),
+      /batchNorm: expected running statistics where training is false, got null/,
+    ],
+    "dtypes differ": [
+      () => batchNorm(ones([2, 4]), null, null, ones([4], { dtype: "float64" }), null, { training: true }),
+      /batchNorm: expected operands of one dtype/,
+    ],
+  },
+  bench: { "32x64x56x56": train([32, 64, 56, 56]), "128x512": train([128, 512]) },
+});
+
+type LayerArgs = [number[]];
+const layer = (shape: number[], over: number[]): Case<LayerArgs> => ({
+  inputs: [normal(...shape), normal(...over), normal(...over)],
+  args: [over],
+});
+
+checkOp<LayerArgs>("layerNorm", {
+  run: ([x, weight, bias], over) => layerNorm(x, over, weight ?? null, bias ?? null),
+  reference: ([x, weight, bias], over) => {
+    const lead = x.shape.length - over.length;
+    const own = moments(x, (index) => `${index.slice(0, lead)}`);
+    return build(x.shape, (index) => {
+      const { mean, variance } = own.get(`${index.slice(0, lead)}`)!;
+      const inner = index.slice(lead);
+      return (
+        ((at(x, index) - mean) / Math.sqrt(variance + 1e-5)) * (weight ? at(weight, inner) : 1) +
+        (bias ? at(bias, inner) : 0)
+      );
+    });
+  },
+  bound: { rms: 8 },
+  bound64: { rms: 16 },
+  gradBound: { rms: 32 },
+  isaRms: 32,
+  cases: {
+    rows: layer([4, 7], [7]),
+    "two dimensions at once": layer([3, 4, 5], [4, 5]),
+    everything: layer([3, 5], [3, 5]),
+    "many rows": layer([2, 3, 4, 6], [6]),
+    "long rows": layer([3, 515], [515]),
+    "without weight and bias": { inputs: [normal(5, 9)], args: [[9]] },
+    "without bias": { inputs: [normal(5, 9), normal(9)], args: [[9]] },
+    "no rows": { ...layer([0, 4], [4]), bound: { ulp: 0 } },
+  },
+  errors: {
+    "shape does not fit": [
+      () => layerNorm(ones([2, 4]), [3]),
+      /layerNorm: expected x of shape \[\.\.\.,3\], got \[2,4\]/,
+    ],
+    "weight does not fit": [() => layerNorm(ones([2, 4]), 4, ones([3])), /layerNorm: expected weight of shape \[4\]/],
+  },
+  bench: { "4096x768": layer([4096, 768], [768]) },
+});
+
+test?.("running statistics move by the momentum, the variance unbiased", () => {
+  const x = tensor([
+    [1, 10],
+    [3, 30],
+    [5, 20],
+  ]);
+  const [mean, variance] = [zeros([2]), ones([2])];
+  batchNorm(x, mean, variance, null, null, { training: true, momentum: 0.25 });
+  expect(mean.toArraySync()).toEqual([0.75, 5]);
+  expect(variance.toArraySync()).toEqual([0.75 + 0.25 * 4, 0.75 + 0.25 * 100]);
+});
+
+test?.("eval mode leaves the running statistics alone", () => {
+  const [mean, variance] = [zeros([2]), ones([2])];
+  batchNorm(
+    tensor([
+      [1, 10],
+      [3, 30],
+    ]),
+    mean,
+    variance,
+  );
+  expect([mean.toArraySync(), variance.toArraySync()]).toEqual([
+    [0, 0],
+    [1, 1],
+  ]);
+});
+
+test?.("backward after the next batch moved the running statistics", () => {
+  const [mean, variance] = [zeros([2]), ones([2])];
+  const x = tensor(
+    [
+      [1, 10],
+      [3, 31],
+      [4, 4],
+    ],
+    { requiresGrad: true },
+  );
+  const first = batchNorm(x, mean, variance, null, null, { training: true }).square().sum();
+  batchNorm(
+    tensor([
+      [5, 6],
+      [7, 9],
+    ]),
+    mean,
+    variance,
+    null,
+    null,
+    { training: true },
+  );
+  first.backward();
+  expect(x.grad!.abs().amax().itemSync()).toBeLessThan(1e-3); // a sum of squares that hardly depends on x
+});
