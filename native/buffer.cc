@@ -1,5 +1,6 @@
 #include "buffer.h"
 #include "device.h"
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -75,8 +76,8 @@ std::mutex failureMutex;
 
 void markEnd(Buffer* b) {
   size_t bytes = size_t(b->bytes());
-  if (kWatched) markEnd(b);
   endAt(b->data, bytes, b->capacity);
+  if (kRedZone) memset(static_cast<char*>(b->data) + bytes, kRedByte, kRedZone);
 }
 void checkEnd(const Buffer* b) {
   for (size_t i = 0; i < kRedZone; i++)
@@ -177,7 +178,7 @@ Buffer* allocateBuffer(DType dtype, int64_t count, bool hostWrites) {
   b->dtype = dtype;
   b->references.store(1, std::memory_order_relaxed);
   if (hostWrites) b->clearFailure();
-  if (kRedZone) memset(static_cast<char*>(b->data) + bytes, kRedByte, kRedZone);
+  markEnd(b);
   std::lock_guard<std::mutex> lock(poolMutex);
   stats.liveBytes += int64_t(b->capacity);
   stats.liveBuffers++;

@@ -186,7 +186,7 @@ public:
     if (bad) return failOutputs(bad, false);
     Fault fault;
     try {
-      if (writesSomething()) invoke(table, fault);
+      if (writesSomething) invoke(table, fault);
     } catch (const std::bad_alloc&) {
       return failOutputs(outOfScratch(info->name), true);
     }
@@ -223,6 +223,9 @@ private:
   std::vector<std::unique_ptr<MutableView[]>> lists;
   DType dtype = DType::float32;
   bool typed = false;
+  // Where all outputs are empty there is nothing to do, and the other extents may be as large as a number can be. Seen when
+  // the call is made: once it is queued, a buffer may have been freed and have its next owner's count.
+  bool writesSomething = false;
   int kernel = 0;
 
   [[noreturn]] void fail(int i, const char* what) const { refuseArgument(info->name, i, what); }
@@ -297,13 +300,7 @@ private:
       if (d != DType::bool_) refuseArgument(info->name, at, std::string("must be bool, got ") + nameOf(d));
     }
     uses.push_back({operand.buffer, Arg<Type>::role});
-  }
-
-  // Where all outputs are empty there is nothing to do, and the other extents may be as large as a number can be.
-  bool writesSomething() const {
-    bool some = false;
-    uses.each([&](Use use) { some |= use.role != Role::in && use.buffer->count > 0; });
-    return some;
+    writesSomething |= Arg<Type>::role != Role::in && operand.buffer->count > 0;
   }
 
   std::vector<int64_t> counts() const {
