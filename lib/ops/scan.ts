@@ -5,7 +5,7 @@ import { noGrad, record } from "../autograd.js";
 import { expect } from "../errors.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
-import { add, equal, logicalOr, minimum, mul, sub, where } from "./arithmetic.js";
+import { add, equal, logicalOr, minimum, mul, notEqual, sub, where } from "./arithmetic.js";
 import { to } from "./cast.js";
 import { expectComputes, floating, isFloat, normalizeAxis } from "./common.js";
 import { abs, exp, log } from "./elementwise.js";
@@ -106,7 +106,7 @@ export function diff(x: Tensor, n = 1, axis = -1, { prepend, append }: DiffOptio
   const all = x.shape.slice(0, at).map(() => null);
   for (let i = 0; i < n; i++) {
     const [next, last] = [slice(y, ...all, [1]), slice(y, ...all, [0, Math.max(0, y.shape[at]! - 1)])];
-    y = x.dtype === "bool" ? to(add(next, last), "bool") : sub(next, last);
+    y = x.dtype === "bool" ? notEqual(next, last) : sub(next, last);
   }
   return y;
 }
