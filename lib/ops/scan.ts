@@ -71,13 +71,7 @@ export function logcumsumexp(given: Tensor, axis: number): Tensor {
 const isInfinite = (x: Tensor): Tensor => equal(abs(x), Number.POSITIVE_INFINITY);
 
 function logOfSums(x: Tensor, axis: number): Tensor {
-  const y = noGrad(() => {
-    const { values } = cummax(x, axis);
-    const m = where(isInfinite(values), 0, values);
-    // s_t = exp(m_{t-1} - m_t) s_{t-1} + exp(x_t - m_t); m grows, but for the 0 that stands for -infinity
-    const decay = exp(minimum(sub(before(m, axis, false, 0), m), 0));
-    return add(log(linearScan(decay, exp(sub(x, m)), axis, false)), m);
-  });
+  const y = noGrad(stableLogOfSums(x, axis));
   return record(y, "logcumsumexp", { x }, { x, y }, (dy, { x, y }) => ({
     // dx_t = exp(x_t - y_t) r_t with r_t = dy_t + exp(y_t - y_{t+1}) r_{t+1}: no exponent is positive
     x: () => {
@@ -89,6 +83,15 @@ function logOfSums(x: Tensor, axis: number): Tensor {
     },
   }));
 }
+
+/** Apart from logOfSums: a closure that uses x, beside the gradient's, would keep it. */
+const stableLogOfSums = (x: Tensor, axis: number) => (): Tensor => {
+  const { values } = cummax(x, axis);
+  const m = where(isInfinite(values), 0, values);
+  // s_t = exp(m_{t-1} - m_t) s_{t-1} + exp(x_t - m_t); m grows, but for the 0 that stands for -infinity
+  const decay = exp(minimum(sub(before(m, axis, false, 0), m), 0));
+  return add(log(linearScan(decay, exp(sub(x, m)), axis, false)), m);
+};
 
 export interface DiffOptions {
   /** Joined to x before the differences are taken. Default nothing. */

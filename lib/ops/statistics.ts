@@ -106,21 +106,20 @@ export function logsumexp(given: Tensor, axes: Axes = null, { keepDims = false }
   const x = floating("logsumexp", given);
   const over = normalizeAxes("logsumexp", axes, x.ndim);
   const wide = x.shape.map((e, d) => (over.includes(d) ? 1 : e));
-  const y = noGrad(() => {
-    const top = amax(x, over, { keepDims: true });
-    const m = where(equal(abs(top), Number.POSITIVE_INFINITY), 0, top);
-    const kept = add(log(sum(exp(sub(x, m)), over, { keepDims: true })), m);
-    return keepDims
-      ? kept
-      : reshape(
-          kept,
-          x.shape.filter((_, d) => !over.includes(d)),
-        );
-  });
+  const shape = keepDims ? wide : x.shape.filter((_, d) => !over.includes(d));
+  const y = noGrad(logOfSum(x, over, shape));
+  // dx = dy exp(x - y)
   return record(y, "logsumexp", { x }, { x, y }, (dy, { x, y }) => ({
     x: () => mul(reshape(dy, wide), exp(sub(x, reshape(y, wide)))),
   }));
 }
+
+/** Apart from logsumexp: a closure that uses x, beside the gradient's, would keep it. */
+const logOfSum = (x: Tensor, over: number[], shape: number[]) => (): Tensor => {
+  const top = amax(x, over, { keepDims: true });
+  const m = where(equal(abs(top), Number.POSITIVE_INFINITY), 0, top);
+  return reshape(add(log(sum(exp(sub(x, m)), over, { keepDims: true })), m), shape);
+};
 
 // ---- Without NaN
 

@@ -1,6 +1,7 @@
 /** @file Elements by index: taking, putting and adding, indices that meet, and indices that are out of range. */
 import {
   arange,
+  cat,
   gather,
   grad,
   indexAdd,
@@ -296,4 +297,10 @@ test?.("of indices that meet, the one that stays has the gradient", () => {
   const y = scatter(zeros([2]), 0, ids([1, 1, 0]), source);
   expect(y.toArraySync()).toEqual([3, 2]);
   expect(grad(y.sum(), [source])[0]!.toArraySync()).toEqual([0, 1, 1]);
+});
+
+test?.("what is joined or padded from a failed part fails", async () => {
+  const failed = gather(ones([5]), 0, arange(4).mul(2));
+  await expect(cat([ones([2]), failed]).data()).rejects.toThrow(/gather.*got 6/);
+  await expect(failed.pad([1, 1]).data()).rejects.toThrow(/gather.*got 6/);
 });
