@@ -84,6 +84,19 @@ export interface Kernels extends Elementwise {
   fill(y: T, value: number, n: number): void;
   arange(y: T, start: number, step: number, n: number): void;
   cast(y: T, x: T, n: number): void;
+  // ---- Indexing, scans, sorting
+  gather(y: T, x: T, index: T, ...s: Size): void;
+  scatter(x: T, y: T, index: T, ...s: Size): void;
+  scatterAdd(x: T, y: T, index: T, ...s: Size): void;
+  nonzero(y: T, x: T, found: number, ...s: Size): void;
+  cumsum(y: T, x: T, reverse: number, ...s: Size): void;
+  cumprod(y: T, x: T, reverse: number, ...s: Size): void;
+  linearScan(y: T, a: T, b: T, reverse: number, ...s: Size): void;
+  cummax(y: T, x: T, ...s: Size): void;
+  cummin(y: T, x: T, ...s: Size): void;
+  topk(y: T, x: T, k: number, largest: number, ...s: Size): void;
+  searchsorted(y: T, sorted: T, x: T, right: number, each: number, rows: number, n: number, m: number): void;
+  mode(y: T, x: T, ...s: Size): void;
   // ---- Random
   uniform(y: T, low: number, high: number, seed: number, draw: number, n: number): void;
   normal(y: T, mean: number, std: number, seed: number, draw: number, n: number): void;

@@ -13,6 +13,11 @@ export const METHODS = [
   "neg", "abs", "square", "reciprocal", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid", "erf", "relu",
   "silu", "softplus", "gelu", "sign", "floor", "ceil", "trunc", "round", "powScalar", "leakyRelu", "elu", "clamp",
   "sum", "mean", "variance", "prod", "amax", "amin", "argmax", "argmin", "any", "all", "sumTo",
+  "var", "std", "max", "min", "aminmax", "norm", "countNonzero", "logsumexp", "nansum", "nanmean", "isclose", "allclose", "arrayEqual",
+  "median", "nanmedian", "mode", "quantile", "nanquantile", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "diff",
+  "sort", "argsort", "topk", "kthvalue", "searchsorted", "bucketize", "isin", "unique", "uniqueConsecutive", "bincount", "histc", "histogram",
+  "nonzero", "maskedSelect", "maskedScatter",
+  "gather", "scatter", "scatterAdd", "indexSelect", "indexAdd", "take", "takeAlong",
   "reshape", "flatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "expand", "slice", "pad",
   "matmul", "linear",
   "conv2d", "maxPool2d", "maxPool2dWithIndices", "avgPool2d", "adaptiveAvgPool2d", "adaptiveMaxPool2d", "adaptiveMaxPool2dWithIndices",
@@ -22,7 +27,16 @@ export const METHODS = [
 ] as const;
 
 type MethodOf<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
-export type Methods = { [K in (typeof METHODS)[number]]: MethodOf<(typeof ops)[K]> };
+/** Overloaded ops, whose methods a mapped type cannot tell. */
+interface Overloaded {
+  max: ops.SelectionMethod;
+  min: ops.SelectionMethod;
+  median: ops.SelectionMethod;
+  nanmedian: ops.SelectionMethod;
+}
+export type Methods = Overloaded & {
+  [K in Exclude<(typeof METHODS)[number], keyof Overloaded>]: MethodOf<(typeof ops)[K]>;
+};
 
 declare module "./tensor.js" {
   interface Tensor extends Methods {}

@@ -88,6 +88,15 @@ struct ReduceSize {
   INLINE int64_t y() const { return mul(outer, inner); }
 };
 
+// Positions along the middle of x[outer, n, inner]: y[outer, m, inner] takes, or adds to, x at index. `each`: an index for
+// every element of y; else one list of m for all of outer and inner.
+struct IndexSize {
+  int64_t outer, n, inner, m, each;
+  INLINE int64_t x() const { return mul(outer, n, inner); }
+  INLINE int64_t y() const { return mul(outer, m, inner); }
+  INLINE int64_t index() const { return each ? y() : m; }
+};
+
 // x[n, c, inner]: one mean and one variance a channel c over n and inner.
 struct ChannelSize {
   int64_t n, c, inner;
@@ -104,6 +113,23 @@ struct CropSize {
     for (const int64_t* e = &n; e <= &pad; e++)
       if (*e < 0 || *e > most) return false;
     return h + 2 * pad >= p && w + 2 * pad >= q;
+  }
+};
+
+// The extents of an array of any rank up to kMaxRank, as JavaScript wrote them: rank, extents.
+struct Extents {
+  int64_t rank, extent[kMaxRank];
+  static constexpr bool isList = true;
+  INLINE static bool parse(const int64_t* v, int64_t length, Extents& s) {
+    if (length < 1 || v[0] < 0 || v[0] > kMaxRank || length != 1 + v[0]) return false;
+    s.rank = v[0];
+    for (int64_t d = 0; d < s.rank; d++) s.extent[d] = v[1 + d];
+    return true;
+  }
+  INLINE int64_t count() const {
+    int64_t c = 1;
+    for (int64_t d = 0; d < rank; d++) c = mul(c, extent[d]);
+    return c;
   }
 };
 

@@ -154,6 +154,16 @@ const parameters = (lists, single, numbers) => {
   return [[...Array.from({ length: lists }, () => counts), ...single], numbers];
 };
 
+const indexed = (order) => {
+  const [outer, n, inner, m, each] = [dim(4), dim(5), dim(4), dim(5), below(2)];
+  const count = { x: outer * n * inner, y: outer * m * inner, i: each ? outer * m * inner : m };
+  return [[...order].map((l) => count[l]), [outer, n, inner, m, each]];
+};
+const scan = (operands, before) => {
+  const extents = [dim(4), dim(9), dim(4)];
+  return [Array.from({ length: operands }, () => product(extents)), [...before, ...extents]];
+};
+
 const RECIPES = {
   where: () => broadcast([0, 1, 2]),
   copyStrided() {
@@ -171,6 +181,28 @@ const RECIPES = {
     }
     const offset = below(4);
     return [[offset + step * 4, product(extents)], [offset, extents.length, ...extents, ...strides]];
+  },
+  gather: () => indexed("yxi"),
+  scatter: () => indexed("xyi"),
+  scatterAdd: () => indexed("xyi"),
+  nonzero() {
+    const extents = Array.from({ length: below(4) }, () => dim(4));
+    const found = below(9);
+    return [[found * extents.length, product(extents)], [found, extents.length, ...extents]];
+  },
+  cumsum: () => scan(2, [below(2)]),
+  cumprod: () => scan(2, [below(2)]),
+  linearScan: () => scan(3, [below(2)]),
+  cummax: () => scan(2, []),
+  cummin: () => scan(2, []),
+  topk() {
+    const [outer, n, inner] = [dim(4), dim(chance(0.2) ? 300 : 9), dim(4)];
+    const k = below(n + 1);
+    return [[outer * k * inner, outer * n * inner], [k, below(2), outer, n, inner]];
+  },
+  searchsorted() {
+    const [r, n, m, each] = [dim(4), dim(9), dim(9), below(2)];
+    return [[r * m, each ? r * n : n, r * m], [below(2), each, r, n, m]];
   },
   gemm() {
     const [batch, m, n, k] = [dim(3), dim(20), dim(20), dim(20)];
