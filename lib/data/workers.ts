@@ -23,6 +23,13 @@ interface Member {
 
 const MOST_SPARE = 32; // buffers kept for later batches
 
+/** Node's options that a worker takes too, such as --import; not what only belongs to `node --eval`. */
+function ownArguments(all: readonly string[]): string[] {
+  return all.filter(
+    (a, i) => !/^(--input-type|-e$|-p|--eval|--print)/.test(a) && !/^(-e|-pe?|--eval|--print)$/.test(all[i - 1] ?? ""),
+  );
+}
+
 export class WorkerPool {
   /** Resolves to the length of the data set when every worker has opened it. */
   readonly ready: Promise<number>;
@@ -35,6 +42,7 @@ export class WorkerPool {
     this.members = Array.from({ length: count }, (_, w) => {
       const worker = new Worker(new URL("./worker.js", import.meta.url), {
         workerData: { module: module.href, options },
+        execArgv: ownArguments(process.execArgv),
       });
       worker.unref(); // an abandoned loader keeps no process alive; a pending batch does
       const member: Member = { worker, pending: new Map(), ended: null };

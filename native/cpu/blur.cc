@@ -3,8 +3,8 @@
 
 namespace napier::ISA {
 
-// y = x convolved with weights[i] along rows and along columns, mirrored at the borders without repeating the edge pixel.
-// Sums are float64 from first tap to last; bytes round once, at the end. 4k operations a pixel.
+// y = x convolved with weights[i] along rows and along columns, mirrored at the borders without repeating the edge
+// pixel. Sums are float64 from first tap to last; bytes round once, at the end. 4k operations a pixel.
 template <class T> void blur(T* y, const T* x, View weights, const PictureSize& s) {
   const int64_t half = s.k / 2;
   const auto mirrored = [](int64_t at, int64_t length) {

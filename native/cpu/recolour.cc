@@ -1,6 +1,7 @@
-// What changes the colours of pictures x[n, c, h, w]: for each a program of k steps (code, strength), done in place on y
-// one after the other while the picture is in the cache. Bytes give PIL's results bit for bit (ImageEnhance, ImageOps), but
-// hue, which is computed in float64 without PIL's rounding of HSV to bytes; floats use the same formulas on 0-1.
+// What changes the colours of pictures x[n, c, h, w]: for each a program of k steps (code, strength), done in place on
+// y one after the other while the picture is in the cache. Bytes give PIL's results bit for bit (ImageEnhance,
+// ImageOps), but hue, which is computed in float64 without PIL's rounding of HSV to bytes; floats use the same formulas
+// on 0-1.
 #include "pixel.h"
 
 namespace napier::ISA {
@@ -33,7 +34,8 @@ template <class T> INLINE T blend(T flat, T x, double f) {
 
 // Luma of ITU-R 601, in PIL's 16-bit fixed point for bytes.
 template <class T> INLINE T grey(T r, T g, T b) {
-  if constexpr (sizeof(T) == 1) return T((uint32_t(r) * 19595 + uint32_t(g) * 38470 + uint32_t(b) * 7471 + 0x8000) >> 16);
+  if constexpr (sizeof(T) == 1)
+    return T((uint32_t(r) * 19595 + uint32_t(g) * 38470 + uint32_t(b) * 7471 + 0x8000) >> 16);
   else return T(0.299 * double(r) + 0.587 * double(g) + 0.114 * double(b));
 }
 

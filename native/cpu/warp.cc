@@ -70,7 +70,8 @@ INLINE int64_t tapsOf(int64_t filter, int64_t in, int64_t out) {
   return filter == 0 ? 1 : 2 * reduction * filter + 3;
 }
 
-// Bytes weigh by 22-bit fixed point and round after each direction, as PIL does: whole numbers, whose sums float64 holds.
+// Bytes weigh by 22-bit fixed point and round after each direction, as PIL does: whole numbers, whose sums float64
+// holds.
 constexpr double kFixed = 1 << 22;
 INLINE double inFixed(double w, bool bytes) {
   return bytes ? double(int64_t(w * kFixed + (w < 0 ? -0.5 : 0.5))) : w;
@@ -82,7 +83,7 @@ INLINE void weigh(Taps* taps, double* weights, int64_t most, int64_t filter, dou
   from = from > 0 ? (from < double(in - 1) ? from : double(in - 1)) : 0;
   const double rest = double(in) - from;
   length = length > 1 ? (length < rest ? length : rest) : 1;
-  const int64_t low = int64_t(from), high = int64_t(__builtin_ceil(from + length)) < in ? int64_t(__builtin_ceil(from + length)) : in;
+  const int64_t low = int64_t(from), end = int64_t(__builtin_ceil(from + length)), high = end < in ? end : in;
   const double scale = length / double(out), wide = scale < 1 ? 1 : scale, support = double(filter) * wide;
   for (int64_t o = 0; o < out; o++) {
     const double centre = from + (double(o) + 0.5) * scale;
@@ -93,7 +94,8 @@ INLINE void weigh(Taps* taps, double* weights, int64_t most, int64_t filter, dou
       w[0] = inFixed(1, bytes);
       continue;
     }
-    int64_t first = int64_t(__builtin_floor(centre - support + 0.5)), last = int64_t(__builtin_floor(centre + support + 0.5));
+    int64_t first = int64_t(__builtin_floor(centre - support + 0.5));
+    int64_t last = int64_t(__builtin_floor(centre + support + 0.5));
     first = first < low ? low : first;
     last = last > high ? high : last;
     if (last - first > most) last = first + most;
@@ -139,10 +141,12 @@ template <class T> void resample(T* y, const T* x, View box, int64_t filter, con
         T* out = y + (i * s.c + ch) * s.p * s.q;
         for (int64_t row = top; row < bottom; row++)
           for (int64_t o = 0; o < s.q; o++)
-            across[row * s.q + o] = weighted(plane + row * s.w + tapsW[o].first, 1, weightsW + o * mostW, tapsW[o].count);
+            across[row * s.q + o] =
+                weighted(plane + row * s.w + tapsW[o].first, 1, weightsW + o * mostW, tapsW[o].count);
         for (int64_t o = 0; o < s.p; o++)
           for (int64_t column = 0; column < s.q; column++)
-            out[o * s.q + column] = weighted(across + taps[o].first * s.q + column, s.q, weights + o * mostH, taps[o].count);
+            out[o * s.q + column] =
+                weighted(across + taps[o].first * s.q + column, s.q, weights + o * mostH, taps[o].count);
       }
     }
   });
