@@ -1,5 +1,12 @@
 /** Data sets, loaders and transforms, as users import them: `import { data } from "napier"`. */
-export { CIFAR10_CLASSES, readCifar10 } from "./cifar.js";
+export {
+  CIFAR10_CLASSES,
+  CIFAR100_CLASSES,
+  CIFAR100_SUPERCLASSES,
+  type Cifar100Split,
+  readCifar10,
+  readCifar100,
+} from "./cifar.js";
 export { collate, collatePadded, type Field, type PadOptions } from "./collate.js";
 export {
   ConcatDataset,
@@ -10,6 +17,7 @@ export {
   TensorDataset,
   type TensorDatasetOptions,
 } from "./dataset.js";
+export type { DownloadOptions, DownloadProgress } from "./download.js";
 export type { Pass, SampleKey } from "./draws.js";
 export {
   CenterCrop,
@@ -63,13 +71,16 @@ export {
   WeightedRandomSampler,
 } from "./samplers.js";
 export {
+  type Cifar100Options,
   cifar10,
+  cifar100,
   fashionMnist,
   type GlyphSetOptions,
   glyphs,
   type ImageSetOptions,
   type ImageSets,
   mnist,
+  type NamedSetOptions,
 } from "./sets.js";
 export { IterableDataset, type IterableDatasetOptions } from "./stream.js";
 export {
