@@ -198,7 +198,12 @@ export interface Kernels extends Elementwise {
   ema(average: Tensors, p: Tensors, decay: number): void;
   // ---- Data
   randomCrop(y: T, x: T, samples: T, seed: number, epoch: number, ...s: Size): void;
-  randomFlip(y: T, x: T, samples: T, p: number, seed: number, epoch: number, n: number, rows: number, w: number): void;
+  randomFlip(y: T, x: T, samples: T, p: number, seed: number, epoch: number, ...s: Size): void;
+  warp(y: T, x: T, matrix: T, fill: T, bilinear: number, ...s: Size): void;
+  resample(y: T, x: T, box: T, filter: number, ...s: Size): void;
+  recolour(y: T, x: T, program: T, ...s: Size): void;
+  blur(y: T, x: T, weights: T, ...s: Size): void;
+  patch(y: T, x: T, partner: T, box: T, fill: T, ...s: Size): void;
   normalise(y: T, x: T, mean: T, std: T, ...s: Size): void;
   // ---- Measuring
   peakFma(y: T, rounds: number, chunks: number): void;

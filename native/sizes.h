@@ -133,6 +133,33 @@ struct Extents {
   }
 };
 
+// Pictures of p x q made of x[n, c, h, w].
+struct ResampleSize {
+  int64_t n, c, h, w, p, q;
+  INLINE int64_t x() const { return mul(n, c, h, w); }
+  INLINE int64_t y() const { return mul(n, c, p, q); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 24;
+    for (const int64_t* e = &n; e <= &q; e++)
+      if (*e < 0 || *e > most) return false;
+    return h >= 1 && w >= 1;
+  }
+  INLINE double flops() const { return 16.0 * double(n) * double(c) * double(p) * double(q); }
+};
+
+// x[n, c, h, w], and `k` of something for each picture: steps of a program, weights of a filter.
+struct PictureSize {
+  int64_t n, c, h, w, k;
+  INLINE int64_t x() const { return mul(n, c, h, w); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 24;
+    for (const int64_t* e = &n; e <= &k; e++)
+      if (*e < 0 || *e > most) return false;
+    return true;
+  }
+  INLINE double flops() const { return 8.0 * double(n) * double(c) * double(h) * double(w) * double(k); }
+};
+
 // Reads extents and strides that JavaScript wrote as one list: rank, extents, then each operand's strides.
 template <int Operands> struct Strides {
   int64_t rank, extent[kMaxRank], stride[Operands][kMaxRank];

@@ -149,6 +149,10 @@ const table = (order, after = []) => {
   const count = { w: r * c, y: n * c, n };
   return [[...order].map((l) => count[l]), [r, c, n, ...after]];
 };
+const resampled = (each, numbers, fills) => {
+  const [n, c, h, w, p, q] = [dim(3), dim(3), some(6), some(6), dim(6), dim(6)];
+  return [[n * c * p * q, n * c * h * w, n * each, ...(fills ? [c] : [])], [...numbers, n, c, h, w, p, q]];
+};
 const parameters = (lists, single, numbers) => {
   const counts = Array.from({ length: below(4) }, () => dim(70));
   return [[...Array.from({ length: lists }, () => counts), ...single], numbers];
@@ -251,7 +255,21 @@ const RECIPES = {
   },
   randomFlip() {
     const [n, r, w] = [dim(3), dim(6), dim(6)];
-    return [[n * r * w, n * r * w, n], [number(), below(99), below(9), n, r, w]];
+    return [[n * r * w * 2, n * r * w * 2, n], [number(), below(99), below(9), n, r, w, 2]];
+  },
+  warp: () => resampled(9, [below(2)], true),
+  resample: () => resampled(4, [below(3)], false),
+  recolour() {
+    const [n, c, h, w, k] = [dim(3), pick([1, 3]), dim(6), dim(6), below(3)];
+    return [[n * c * h * w, n * c * h * w, n * k * 2], [n, c, h, w, k]];
+  },
+  blur() {
+    const [n, c, h, w, k] = [dim(3), dim(3), 2 + some(4), 2 + some(4), pick([1, 3, 5])];
+    return [[n * c * h * w, n * c * h * w, n * k], [n, c, h, w, k]];
+  },
+  patch() {
+    const [n, c, h, w] = [dim(3), dim(3), dim(6), dim(6)];
+    return [[n * c * h * w, n * c * h * w, n, n * 4, c], [n, c, h, w, 4]];
   },
 };
 
@@ -291,7 +309,7 @@ function dtypeFor(letter, shared, op) {
     case "M":
       return 6;
     case "a":
-      return op.name === "normalise" ? 4 : below(9);
+      return op.name === "normalise" ? 4 : op.name === "cast" ? below(9) : 1;
     case "A":
       return below(9);
     default:
