@@ -157,8 +157,27 @@ export interface Kernels extends Elementwise {
   nll(loss: T, weight: T, x: T, w: Maybe, labels: T, ignoreIndex: number, rows: number, cols: number): void;
   nllGrad(dx: T, dy: T, w: Maybe, labels: T, ignoreIndex: number, rows: number, cols: number): void;
   multiLabelMargin(loss: T, slope: T, x: T, labels: T, rows: number, cols: number): void;
-  ctc(loss: T, logp: T, labels: T, inputLengths: T, labelLengths: T, blank: number, zeroInfinity: number, ...s: Size): void;
-  ctcGrad(dx: T, dy: T, logp: T, labels: T, inputLengths: T, labelLengths: T, blank: number, zeroInfinity: number, ...s: Size): void;
+  ctc(
+    loss: T,
+    logp: T,
+    labels: T,
+    inputLengths: T,
+    labelLengths: T,
+    blank: number,
+    zeroInfinity: number,
+    ...s: Size
+  ): void;
+  ctcGrad(
+    dx: T,
+    dy: T,
+    logp: T,
+    labels: T,
+    inputLengths: T,
+    labelLengths: T,
+    blank: number,
+    zeroInfinity: number,
+    ...s: Size
+  ): void;
   // ---- Optimizers
   sgd(
     p: Tensors,

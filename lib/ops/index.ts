@@ -8,7 +8,7 @@ export * from "./create.js";
 export * from "./elementwise.js";
 export * from "./embedding.js";
 export * from "./inplace.js";
-export * from "./losses.js";
+export * from "./losses/index.js";
 export * from "./matmul.js";
 export * from "./norm.js";
 export * from "./pool.js";

@@ -1,7 +1,27 @@
 /** Optimizers, schedules, clipping and weight averages, as users import them: `import { optim } from "napier"`. */
 export { Adam, type AdamOptions, AdamW } from "./adam.js";
+export {
+  Adadelta,
+  type AdadeltaOptions,
+  Adagrad,
+  type AdagradOptions,
+  RMSprop,
+  type RMSpropOptions,
+} from "./adaptive.js";
 export { clipGradNorm, clipGradValue } from "./clip.js";
 export { type Averaged, EMA, type EMAOptions, type EMAState } from "./ema.js";
+export { LBFGS, type LBFGSOptions, type LBFGSState } from "./lbfgs.js";
+export {
+  Adamax,
+  type AdamaxOptions,
+  LAMB,
+  type LAMBOptions,
+  NAdam,
+  type NAdamOptions,
+  RAdam,
+  type RAdamOptions,
+} from "./moments.js";
+export { Muon, type MuonConstructorOptions, type MuonOptions } from "./muon.js";
 export {
   Optimizer,
   type OptimizerOptions,
@@ -21,3 +41,4 @@ export {
   StepLR,
 } from "./schedule.js";
 export { SGD, type SGDOptions } from "./sgd.js";
+export { ASGD, type ASGDOptions, Lion, type LionOptions } from "./sign.js";
