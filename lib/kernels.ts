@@ -167,6 +167,30 @@ export interface Kernels extends Elementwise {
   hingeGrad(dx: T, x: T, dy: T, labels: T, delta: number, ignoreIndex: number, rows: number, cols: number): void;
   bceWithLogits(loss: T, x: T, t: T, n: number): void;
   bceWithLogitsGrad(dx: Maybe, dt: Maybe, dy: T, x: T, t: T, n: number): void;
+  nll(loss: T, weight: T, x: T, w: Maybe, labels: T, ignoreIndex: number, rows: number, cols: number): void;
+  nllGrad(dx: T, dy: T, w: Maybe, labels: T, ignoreIndex: number, rows: number, cols: number): void;
+  multiLabelMargin(loss: T, slope: T, x: T, labels: T, rows: number, cols: number): void;
+  ctc(
+    loss: T,
+    logp: T,
+    labels: T,
+    inputLengths: T,
+    labelLengths: T,
+    blank: number,
+    zeroInfinity: number,
+    ...s: Size
+  ): void;
+  ctcGrad(
+    dx: T,
+    dy: T,
+    logp: T,
+    labels: T,
+    inputLengths: T,
+    labelLengths: T,
+    blank: number,
+    zeroInfinity: number,
+    ...s: Size
+  ): void;
   // ---- Optimizers
   sgd(
     p: Tensors,
@@ -178,12 +202,14 @@ export interface Kernels extends Elementwise {
     dampening: number,
     weightDecay: number,
     nesterov: number,
+    maximize: number,
   ): void;
   adam(
     p: Tensors,
     g: Tensors,
     m: Tensors,
     v: Tensors,
+    top: Tensors,
     step: T,
     lr: number,
     beta1: number,
@@ -191,7 +217,18 @@ export interface Kernels extends Elementwise {
     eps: number,
     weightDecay: number,
     decoupled: number,
+    maximize: number,
   ): void;
+  adamax(p: Tensors, g: Tensors, m: Tensors, norm: Tensors, step: T, ...options: number[]): void;
+  nadam(p: Tensors, g: Tensors, m: Tensors, v: Tensors, step: T, muProduct: T, ...options: number[]): void;
+  radam(p: Tensors, g: Tensors, m: Tensors, v: Tensors, step: T, ...options: number[]): void;
+  lamb(p: Tensors, g: Tensors, m: Tensors, v: Tensors, step: T, ...options: number[]): void;
+  rmsprop(p: Tensors, g: Tensors, square: Tensors, average: Tensors, v: Tensors, step: T, ...options: number[]): void;
+  adagrad(p: Tensors, g: Tensors, sum: Tensors, step: T, ...options: number[]): void;
+  adadelta(p: Tensors, g: Tensors, square: Tensors, delta: Tensors, step: T, ...options: number[]): void;
+  asgd(p: Tensors, g: Tensors, average: Tensors, step: T, eta: T, mu: T, ...options: number[]): void;
+  lion(p: Tensors, g: Tensors, m: Tensors, step: T, ...options: number[]): void;
+  muon(p: Tensors, u: Tensors, m: Tensors, fresh: Tensors, step: T, lr: number, weightDecay: number): void;
   gradNorm(norm: T, g: Tensors): void;
   clipNorm(g: Tensors, norm: T, maxNorm: number): void;
   clipValue(g: Tensors, limit: number): void;

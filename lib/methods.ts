@@ -24,6 +24,8 @@ export const METHODS = [
   "batchNorm", "layerNorm", "softmax", "logSoftmax", "embedding", "dropout",
   "randLike", "randnLike", "copy_", "fill_", "zero_", "add_", "mul_", "uniform_", "normal_",
   "crossEntropy", "hinge", "mse", "bceWithLogits",
+  "nll", "multiMargin", "focal", "bce", "softMargin", "multiLabelSoftMargin", "multiLabelMargin", "sigmoidFocal", "dice", "l1", "smoothL1",
+  "huber", "poissonNll", "gaussianNll", "kl", "cosineEmbedding", "marginRanking", "hingeEmbedding", "tripletMargin", "infoNCE", "ctc",
 ] as const;
 
 type MethodOf<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;

@@ -160,6 +160,19 @@ struct PictureSize {
   INLINE double flops() const { return 8.0 * double(n) * double(c) * double(h) * double(w) * double(k); }
 };
 
+// Connectionist temporal classification: t steps of c classes for n samples, whose labels are rows of at most l.
+struct CtcSize {
+  int64_t t, n, c, l;
+  INLINE int64_t x() const { return mul(t, n, c); }
+  INLINE int64_t labels() const { return mul(n, l); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 30;
+    for (const int64_t* e = &t; e <= &l; e++)
+      if (*e < 0 || *e > most) return false;
+    return c >= 1;
+  }
+};
+
 // Reads extents and strides that JavaScript wrote as one list: rank, extents, then each operand's strides.
 template <int Operands> struct Strides {
   int64_t rank, extent[kMaxRank], stride[Operands][kMaxRank];

@@ -11,7 +11,7 @@ export * from "./elementwise.js";
 export * from "./embedding.js";
 export * from "./gather.js";
 export * from "./inplace.js";
-export * from "./losses.js";
+export * from "./losses/index.js";
 export * from "./masks.js";
 export * from "./matmul.js";
 export * from "./norm.js";

@@ -167,6 +167,11 @@ const scan = (operands, before) => {
   const extents = [dim(4), dim(9), dim(4)];
   return [Array.from({ length: operands }, () => product(extents)), [...before, ...extents]];
 };
+const ctc = (order) => {
+  const [t, n, c, l] = [dim(6), dim(4), some(5), dim(4)];
+  const count = { x: t * n * c, n, l: n * l };
+  return [[...order].map((letter) => count[letter]), [below(c), below(2), t, n, c, l]];
+};
 
 const RECIPES = {
   where: () => broadcast([0, 1, 2]),
@@ -235,12 +240,33 @@ const RECIPES = {
   crossEntropy: () => rows("rrxr", [-100]),
   crossEntropyGrad: () => rows("xxrrr", [-100]),
   hinge: () => rows("rxr", [1, -100]),
+  nll: () => rows("rrxcr", [-100]),
+  nllGrad: () => rows("xrcr", [-100]),
+  multiLabelMargin: () => rows("rxxx", []),
+  ctc: () => ctc("nxlnn"),
+  ctcGrad: () => ctc("xnxlnn"),
   hingeGrad: () => rows("xxrr", [1, -100]),
   sgd() {
-    const [[p, g, v, step], numbers] = parameters(3, [1], [number(), number(), 0, number(), below(2)]);
+    const [[p, g, v, step], numbers] = parameters(3, [1], [number(), number(), 0, number(), below(2), below(2)]);
     return [[p, g, chance(0.5) ? v : [], step], numbers];
   },
-  adam: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2)]),
+  adam() {
+    const [[p, g, m, v, top, step], numbers] = parameters(5, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2), below(2)]);
+    return [[p, g, m, v, chance(0.5) ? top : [], step], numbers];
+  },
+  adamax: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2)]),
+  nadam: () => parameters(4, [1, 1], [number(), 0.9, 0.999, 1e-8, number(), number()]),
+  radam: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number()]),
+  lamb: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number()]),
+  rmsprop() {
+    const [[p, g, square, average, v, step], numbers] = parameters(5, [1], [number(), 0.9, 1e-8, number(), number(), below(2)]);
+    return [[p, g, square, chance(0.5) ? average : [], chance(0.5) ? v : [], step], numbers];
+  },
+  adagrad: () => parameters(3, [1], [number(), number(), number(), 1e-8, number(), below(2)]),
+  adadelta: () => parameters(4, [1], [number(), 0.9, 1e-8, number(), below(2)]),
+  asgd: () => parameters(3, [1, 1, 1], [number(), number(), 0.75, 1e6, number(), below(2)]),
+  lion: () => parameters(3, [1], [number(), 0.9, 0.99, number()]),
+  muon: () => parameters(4, [1], [number(), number()]),
   gradNorm() {
     const [[list], numbers] = parameters(1, [], []);
     return [[1, list], numbers];
