@@ -1,6 +1,7 @@
 /**
  * Every op. Those whose first argument is a tensor are methods too (lib/methods.ts).
  */
+export * from "./activation.js";
 export * from "./arithmetic.js";
 export * from "./cast.js";
 export * from "./conv2d.js";
@@ -10,9 +11,13 @@ export * from "./embedding.js";
 export * from "./inplace.js";
 export * from "./losses.js";
 export * from "./matmul.js";
+export * from "./modulo.js";
 export * from "./norm.js";
 export * from "./pool.js";
 export * from "./random.js";
 export * from "./reduce.js";
+export * from "./select.js";
 export * from "./shape.js";
 export * from "./softmax.js";
+export * from "./special.js";
+export * from "./trigonometry.js";
