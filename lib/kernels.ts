@@ -35,9 +35,43 @@ type Unary =
   | "softplus"
   | "gelu"
   | "geluTanh"
-  | "neg";
-type Unary1 = "powScalar" | "leakyRelu" | "elu" | "addScalar" | "mulScalar";
-type Unary2 = "clamp" | "affine";
+  | "neg"
+  | "tan"
+  | "asin"
+  | "acos"
+  | "atan"
+  | "sinh"
+  | "cosh"
+  | "asinh"
+  | "acosh"
+  | "atanh"
+  | "exp2"
+  | "log2"
+  | "log10"
+  | "erfc"
+  | "erfinv"
+  | "lgamma"
+  | "digamma"
+  | "logit"
+  | "frac"
+  | "selu"
+  | "mish"
+  | "hardsigmoid"
+  | "hardswish"
+  | "logSigmoid"
+  | "softsign"
+  | "tanhshrink";
+type Unary1 =
+  | "powScalar"
+  | "leakyRelu"
+  | "elu"
+  | "addScalar"
+  | "mulScalar"
+  | "polygamma"
+  | "celu"
+  | "hardshrink"
+  | "softshrink";
+type Unary2 = "clamp" | "affine" | "hardtanh" | "threshold";
 type Binary =
   | "add"
   | "sub"
@@ -55,7 +89,20 @@ type Binary =
   | "greaterEqual"
   | "logicalAnd"
   | "logicalOr"
-  | "logicalXor";
+  | "logicalXor"
+  | "hypot"
+  | "copysign"
+  | "xlogy"
+  | "logaddexp"
+  | "prelu"
+  | "fmod"
+  | "remainder"
+  | "floorDivide"
+  | "bitwiseAnd"
+  | "bitwiseOr"
+  | "bitwiseXor"
+  | "leftShift"
+  | "rightShift";
 type Reduction = "sum" | "sumSquares" | "prod" | "amax" | "amin" | "argmax" | "argmin" | "any" | "all";
 
 export type UnaryName = Unary;
@@ -103,6 +150,7 @@ export interface Kernels extends Elementwise {
   bernoulli(y: T, p: number, seed: number, draw: number, n: number): void;
   randint(y: T, low: number, high: number, seed: number, draw: number, n: number): void;
   randperm(y: T, seed: number, draw: number, n: number): void;
+  multinomial(y: T, p: T, replacement: number, seed: number, draw: number, rows: number, cols: number, n: number): void;
   dropout(y: T, x: T, p: number, seed: number, draw: number, n: number): void;
   // ---- Matrix multiplication and convolution
   gemm(y: T, a: T, b: T, bias: Maybe, ...s: Size): void;
@@ -160,6 +208,7 @@ export interface Kernels extends Elementwise {
   adaptiveAvgPool2dGrad(dx: T, dy: T, ...s: Size): void;
   embedding(y: T, w: T, ids: T, rows: number, cols: number, n: number): void;
   embeddingGrad(dw: T, dy: T, ids: T, rows: number, cols: number, n: number, paddingIndex: number): void;
+  oneHot(y: T, labels: T, cols: number, n: number): void;
   // ---- Losses
   crossEntropy(loss: T, logSumExp: T, x: T, labels: T, ignoreIndex: number, rows: number, cols: number): void;
   crossEntropyGrad(dx: T, x: T, logSumExp: T, dy: T, labels: T, ignoreIndex: number, rows: number, cols: number): void;

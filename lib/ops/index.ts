@@ -1,6 +1,7 @@
 /**
  * Every op. Those whose first argument is a tensor are methods too (lib/methods.ts).
  */
+export * from "./activation.js";
 export * from "./arithmetic.js";
 export * from "./cast.js";
 export * from "./close.js";
@@ -14,13 +15,17 @@ export * from "./inplace.js";
 export * from "./losses/index.js";
 export * from "./masks.js";
 export * from "./matmul.js";
+export * from "./modulo.js";
 export * from "./norm.js";
 export * from "./pool.js";
 export * from "./quantile.js";
 export * from "./random.js";
 export * from "./reduce.js";
 export * from "./scan.js";
+export * from "./select.js";
 export * from "./shape.js";
 export * from "./softmax.js";
 export * from "./sort.js";
+export * from "./special.js";
 export * from "./statistics.js";
+export * from "./trigonometry.js";

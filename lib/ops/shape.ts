@@ -128,14 +128,16 @@ const unexpand = (shape: readonly number[]) => (dy: Tensor) => ({ x: () => sumTo
 /** One dimension of a slice: an index, or [start, end, step] as in Python (end excluded, negative from the end). */
 export type SliceSpec = number | null | readonly [start?: number | null, end?: number | null, step?: number];
 
-interface Walk {
+/** @internal Where a slice leads: its own extents and strides in x, and the dimensions that stay. */
+export interface Walk {
   offset: number;
   shape: number[];
   kept: number[];
   strides: number[];
 }
 
-function walkOf(op: string, x: Tensor, specs: readonly SliceSpec[]): Walk {
+/** @internal */
+export function walkOf(op: string, x: Tensor, specs: readonly SliceSpec[]): Walk {
   expect(specs.length <= x.ndim, op, `at most ${x.ndim} dimensions`, `${specs.length}`);
   const own = stridesOf(x.shape);
   const walk: Walk = { offset: 0, shape: [], kept: [], strides: [] };
