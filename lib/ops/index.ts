@@ -2,15 +2,19 @@
  * Every op. Those whose first argument is a tensor are methods too (lib/methods.ts).
  */
 export * from "./arithmetic.js";
+export * from "./arrange.js";
 export * from "./cast.js";
 export * from "./conv2d.js";
 export * from "./create.js";
 export * from "./elementwise.js";
 export * from "./embedding.js";
 export * from "./inplace.js";
+export * from "./join.js";
 export * from "./losses.js";
 export * from "./matmul.js";
+export * from "./matrix.js";
 export * from "./norm.js";
+export * from "./pad.js";
 export * from "./pool.js";
 export * from "./random.js";
 export * from "./reduce.js";
