@@ -81,6 +81,16 @@ struct AdaptivePool2dSize {
   }
 };
 
+// A batch of m x n matrices for a factorisation (or of systems with n right-hand sides of m unknowns), at some 4 m n
+// (m + n) FLOPs each.
+struct MatrixSize {
+  int64_t batch, m, n;
+  INLINE int64_t x() const { return mul(batch, m, n); }
+  INLINE int64_t least() const { return m < n ? m : n; }
+  INLINE bool empty() const { return batch == 0 || m == 0 || n == 0; }
+  INLINE double flops() const { return 4.0 * double(batch) * double(m) * double(n) * (double(m) + double(n)); }
+};
+
 // x[outer, reduce, inner] to y[outer, inner].
 struct ReduceSize {
   int64_t outer, reduce, inner;

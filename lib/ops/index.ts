@@ -3,6 +3,7 @@
  */
 export * from "./activation.js";
 export * from "./arithmetic.js";
+export * from "./arrange.js";
 export * from "./cast.js";
 export * from "./close.js";
 export * from "./conv2d.js";
@@ -12,11 +13,15 @@ export * from "./elementwise.js";
 export * from "./embedding.js";
 export * from "./gather.js";
 export * from "./inplace.js";
+export * from "./join.js";
+export * from "./losses.js";
 export * from "./losses/index.js";
 export * from "./masks.js";
 export * from "./matmul.js";
+export * from "./matrix.js";
 export * from "./modulo.js";
 export * from "./norm.js";
+export * from "./pad.js";
 export * from "./pool.js";
 export * from "./quantile.js";
 export * from "./random.js";
