@@ -10,7 +10,8 @@ import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { equal, mul, where } from "./arithmetic.js";
 import { broadcastShapes, checkIndices, expectComputes, expectSameDType, normalizeAxis } from "./common.js";
 import { arange, full, ones, zeros } from "./create.js";
-import { expand, pad, reshape, slice } from "./shape.js";
+import { pad } from "./pad.js";
+import { expand, reshape, slice } from "./shape.js";
 
 /** Where a kernel works: an axis of a shape with at least one dimension. `each`: the index has the shape of the result. */
 interface Along {

@@ -14,7 +14,6 @@ export * from "./embedding.js";
 export * from "./gather.js";
 export * from "./inplace.js";
 export * from "./join.js";
-export * from "./losses.js";
 export * from "./losses/index.js";
 export * from "./masks.js";
 export * from "./matmul.js";

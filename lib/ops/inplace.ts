@@ -160,7 +160,7 @@ export function assign_<X extends Tensor>(x: X, ranges: readonly SliceSpec[], va
   if (source.size === 0) return x;
   // What lies in x's own memory is read before it is written.
   const part = source.storage === x.storage ? clone(source) : source;
-  k.writeStrided(x, part, walk.offset, ...stridedSize("assign_", walk.shape, walk.strides));
+  k.writeStrided(x, part, walk.offset, ...stridedSize("assign_", walk.shape, [...walk.strides]));
   written(x);
   return x;
 }
