@@ -18,6 +18,7 @@ export const METHODS = [
   "conv2d", "maxPool2d", "maxPool2dWithIndices", "avgPool2d", "adaptiveAvgPool2d", "adaptiveMaxPool2d", "adaptiveMaxPool2dWithIndices",
   "batchNorm", "layerNorm", "softmax", "logSoftmax", "embedding", "dropout",
   "randLike", "randnLike", "copy_", "fill_", "zero_", "add_", "mul_", "uniform_", "normal_",
+  "scaledDotProductAttention", "attentionWithWeights", "bilinear", "lstmCell", "gruCell", "embeddingBag", "stochasticDepth",
   "crossEntropy", "hinge", "mse", "bceWithLogits",
 ] as const;
 
