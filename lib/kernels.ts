@@ -219,6 +219,44 @@ export interface Kernels extends Elementwise {
   embedding(y: T, w: T, ids: T, rows: number, cols: number, n: number): void;
   embeddingGrad(dw: T, dy: T, ids: T, rows: number, cols: number, n: number, paddingIndex: number): void;
   oneHot(y: T, labels: T, cols: number, n: number): void;
+  // ---- Attention, recurrent cells, segments
+  attention(
+    y: T,
+    lse: T,
+    q: T,
+    k: T,
+    v: T,
+    mask: Maybe,
+    scale: number,
+    p: number,
+    seed: number,
+    draw: number,
+    ...s: Size
+  ): void;
+  attentionGrad(
+    dq: T,
+    dk: T,
+    dv: T,
+    dy: T,
+    y: T,
+    lse: T,
+    q: T,
+    k: T,
+    v: T,
+    mask: Maybe,
+    scale: number,
+    p: number,
+    seed: number,
+    draw: number,
+    ...s: Size
+  ): void;
+  lstmCell(h: T, c: T, gates: T, x: T, c0: T, n: number, size: number): void;
+  lstmCellGrad(dx: T, dc0: T, dh: Maybe, dc: Maybe, gates: T, c: T, c0: T, n: number, size: number): void;
+  gruCell(h: T, gates: T, x: T, u: T, h0: T, n: number, size: number): void;
+  gruCellGrad(dx: T, du: T, dh0: T, dh: T, gates: T, u: T, h0: T, n: number, size: number): void;
+  sumSegments(y: T, x: T, offsets: T, n: number, segments: number, cols: number): void;
+  spreadSegments(x: T, y: T, offsets: T, n: number, segments: number, cols: number): void;
+  maxSegments(y: T, index: T, x: T, offsets: T, n: number, segments: number, cols: number): void;
   // ---- Losses
   crossEntropy(loss: T, logSumExp: T, x: T, labels: T, ignoreIndex: number, rows: number, cols: number): void;
   crossEntropyGrad(dx: T, x: T, logSumExp: T, dy: T, labels: T, ignoreIndex: number, rows: number, cols: number): void;

@@ -34,6 +34,7 @@ export const METHODS = [
   "conv2d", "maxPool2d", "maxPool2dWithIndices", "avgPool2d", "adaptiveAvgPool2d", "adaptiveMaxPool2d", "adaptiveMaxPool2dWithIndices",
   "batchNorm", "layerNorm", "softmax", "logSoftmax", "embedding", "dropout",
   "randLike", "randnLike", "copy_", "fill_", "zero_", "add_", "mul_", "uniform_", "normal_",
+  "scaledDotProductAttention", "attentionWithWeights", "bilinear", "lstmCell", "gruCell", "embeddingBag", "stochasticDepth",
   "crossEntropy", "hinge", "mse", "bceWithLogits",
   "nll", "multiMargin", "focal", "bce", "softMargin", "multiLabelSoftMargin", "multiLabelMargin", "sigmoidFocal", "dice", "l1", "smoothL1",
   "huber", "poissonNll", "gaussianNll", "kl", "cosineEmbedding", "marginRanking", "hingeEmbedding", "tripletMargin", "infoNCE", "ctc",

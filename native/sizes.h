@@ -183,6 +183,34 @@ struct CtcSize {
   }
 };
 
+// y[batch, t, dv] from q[batch, t, d], k[batch / group, s, d], v[batch / group, s, dv]: `group` queries share a key and a
+// value. heads: the last of the batch's dimensions, for the mask, whose element for batch n heads + h, row i and column j
+// is n maskBatch + h maskHead + i maskRow + j maskCol.
+struct AttentionSize {
+  int64_t batch, group, t, s, d, dv, causal, heads, maskBatch, maskHead, maskRow, maskCol;
+  INLINE int64_t q() const { return mul(batch, t, d); }
+  INLINE int64_t k() const { return mul(batch / group, s, d); }
+  INLINE int64_t v() const { return mul(batch / group, s, dv); }
+  INLINE int64_t y() const { return mul(batch, t, dv); }
+  INLINE bool valid() const {
+    return batch >= 0 && t >= 0 && s >= 0 && d >= 1 && dv >= 1 && d <= (1 << 20) && dv <= (1 << 20) && group >= 1 &&
+           heads >= 1 && batch % group == 0 && batch % heads == 0 && (causal == 0 || causal == 1) &&
+           s < (int64_t(1) << 40) && t < (int64_t(1) << 40) && mul(batch, t, s + 64) >= 0;
+  }
+  INLINE bool maskWithin(int64_t count) const {
+    if (batch == 0 || t == 0 || s == 0) return true;
+    int64_t reach = 0;
+    const int64_t steps[] = {mul(batch / heads - 1, maskBatch), mul(heads - 1, maskHead), mul(t - 1, maskRow),
+                             mul(s - 1, maskCol)};
+    for (int64_t step : steps) {
+      if (step < 0 || step >= count) return false; // so that the sum cannot overflow
+      reach += step;
+    }
+    return maskBatch >= 0 && maskHead >= 0 && maskRow >= 0 && maskCol >= 0 && reach < count;
+  }
+  INLINE double flops() const { return 2.0 * double(batch) * double(t) * double(s) * double(d + dv); }
+};
+
 // Reads extents and strides that JavaScript wrote as one list: rank, extents, then each operand's strides.
 template <int Operands> struct Strides {
   int64_t rank, extent[kMaxRank], stride[Operands][kMaxRank];

@@ -29,8 +29,14 @@ export {
   tripletMargin,
 } from "../ops/losses/index.js";
 export * from "./activation.js";
+export * from "./attention.js";
+export * from "./bilinear.js";
+export * from "./checkpoint.js";
+export * from "./collections.js";
 export * from "./container.js";
 export * from "./conv.js";
+export * from "./dropPath.js";
+export type { BackwardHook, BackwardPreHook, Gradients } from "./hooks.js";
 export * as init from "./init.js";
 export { Embedding, type EmbeddingLayerOptions, type FactoryOptions, Linear, type LinearOptions } from "./linear.js";
 export * from "./loss.js";
@@ -38,4 +44,7 @@ export * from "./module.js";
 export * from "./norm.js";
 export { Parameter } from "./parameter.js";
 export * from "./pool.js";
+export * from "./recurrent.js";
+export * from "./recurrentCells.js";
 export type { SummaryOptions } from "./summary.js";
+export * from "./transformer.js";

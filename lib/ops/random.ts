@@ -7,10 +7,10 @@ import { expect, show } from "../errors.js";
 import { type DType, k } from "../native.js";
 import { type Draw, defaultGenerator, type Generator } from "../random.js";
 import { checkShape, empty, Tensor } from "../tensor.js";
-import { less } from "./arithmetic.js";
+import { less, mul } from "./arithmetic.js";
 import { to } from "./cast.js";
 import { expectFloat, expectInPlace, isFloat, written } from "./common.js";
-import type { CreateOptions } from "./create.js";
+import { type CreateOptions, ones } from "./create.js";
 
 export interface GeneratorOption {
   /** Default: the one that manualSeed() sets. */
@@ -239,4 +239,29 @@ function masked(x: Tensor, p: number, { seed, draw }: Draw): Tensor {
   const y = empty(x.shape, x.dtype);
   k.dropout(y, x, p, seed, draw, x.size);
   return record(y, "dropout", { x }, {}, (dy) => ({ x: () => masked(dy, p, { seed, draw }) }));
+}
+
+export interface StochasticDepthOptions extends DropoutOptions {
+  /** row: each sample on its own; batch: all together. Default row. */
+  mode?: "row" | "batch";
+}
+
+/**
+ * Whole samples dropped (Huang et al. 2016, "Deep networks with stochastic depth"): x[i] is 0 with probability p, else
+ * x[i] / (1 - p). For the branch of a residual block.
+ *
+ * @param x [n, ...]
+ */
+export function stochasticDepth(
+  x: Tensor,
+  p: number,
+  { training = true, generator = defaultGenerator, mode = "row" }: StochasticDepthOptions = {},
+): Tensor {
+  expectFloat("stochasticDepth", x);
+  checkProbability("stochasticDepth", p);
+  expect(x.ndim >= 1, "stochasticDepth", "x with a batch dimension", show(x.shape));
+  expect(mode === "row" || mode === "batch", "stochasticDepth", "mode row or batch", JSON.stringify(mode));
+  if (!training || p === 0) return x;
+  const shape = [mode === "row" ? x.shape[0] : 1, ...x.shape.slice(1).map(() => 1)];
+  return mul(x, masked(ones(shape, { dtype: x.dtype }), p, generator.next()));
 }
