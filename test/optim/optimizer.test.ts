@@ -7,7 +7,7 @@ const leaf = (values: number[], dtype: "float32" | "float64" = "float32") =>
 const values = (t: Tensor) => [...t.dataSync(t.dtype as "float32")];
 
 /** One step on sum(c w^2). */
-function descend(optimizer: optim.Optimizer<never> | optim.SGD | optim.Adam, ws: Tensor[], c = 1): void {
+function descend(optimizer: { zeroGrad(): void; step(): void }, ws: Tensor[], c = 1): void {
   optimizer.zeroGrad();
   for (const w of ws) w.square().mul(c).sum().backward();
   optimizer.step();

@@ -144,7 +144,7 @@ describe("trajectories as the formulas say", () => {
     }
     const [, , , ...averaged] = seen; // steps 4 to 6 join the value of step 3 with shares 1, 1/2, 1/3
     let ax = seen[2]!;
-    averaged.forEach((v, i) => (ax += (v - ax) / Math.max(1, i + 1)));
+    for (const [i, v] of averaged.entries()) ax += (v - ax) / Math.max(1, i + 1);
     expect(optimizer.stateDict().state[0]!.ax!.itemSync()).toBeCloseTo(ax, 12);
   });
 
