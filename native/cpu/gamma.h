@@ -40,8 +40,8 @@ INLINE double lgamma(double x) {
   } else { // Stirling: B_2k / (2 k (2 k - 1) a^(2k - 1))
     const double z = 1 / (a * a);
     const double series =
-        (1.0 / 12 + z * (-1.0 / 360 + z * (1.0 / 1260 + z * (-1.0 / 1680 + z * (1.0 / 1188 + z * (-691.0 / 360360)))))) / a;
-    y = (a - 0.5) * (__builtin_log(a) - 1) - 0.5 + 0x1.d67f1c864beb5p-1 + series;
+        1.0 / 12 + z * (-1.0 / 360 + z * (1.0 / 1260 + z * (-1.0 / 1680 + z * (1.0 / 1188 + z * (-691.0 / 360360)))));
+    y = (a - 0.5) * (__builtin_log(a) - 1) - 0.5 + 0x1.d67f1c864beb5p-1 + series / a;
   }
   return reflect ? 0x1.250d048e7a1bdp+0 - __builtin_log(__builtin_sin(kPi * fractionOf(x))) - y : y; // log pi
 }
@@ -69,9 +69,10 @@ INLINE double digamma(double x) {
 // Hurwitz' zeta, sum_k (q + k)^-s for q > 0 and whole s >= 2: ten terms and more, then Euler & Maclaurin's formula.
 INLINE double hurwitz(double s, double q) {
   // B_2k / (2 k)!
-  constexpr double c[] = {0.08333333333333333,    -0.001388888888888889,  3.306878306878307e-05, -8.267195767195768e-07,
-                          2.08767569878681e-08,   -5.284190138687493e-10, 1.3382536530684679e-11, -3.3896802963225827e-13,
-                          8.586062056277845e-15,  -2.174868698558062e-16, 5.5090028283602295e-18, -1.3954464685812522e-19};
+  constexpr double c[] = {0.08333333333333333,   -0.001388888888888889,  3.306878306878307e-05,
+                          -8.267195767195768e-07, 2.08767569878681e-08,   -5.284190138687493e-10,
+                          1.3382536530684679e-11, -3.3896802963225827e-13, 8.586062056277845e-15,
+                          -2.174868698558062e-16, 5.5090028283602295e-18, -1.3954464685812522e-19};
   double sum = 0, a = q;
   for (int k = 0; k < 10 || a < 10; k++, a += 1) sum += __builtin_pow(a, -s);
   const double power = __builtin_pow(a, -s);
@@ -83,11 +84,12 @@ INLINE double hurwitz(double s, double q) {
   }
   return sum;
 }
-// Derivative n of digamma: (-1)^(n + 1) n! zeta(n + 1, x). Negative x by the sum over all whole numbers, which depends on
-// the fraction f of x alone: zeta(s, x) = zeta(s, f) + (-1)^s (zeta(s, 1 - f) - zeta(s, 1 - x)).
-INLINE double polygamma(double x, int n) {
-  if (n == 0) return digamma(x);
-  if (!(x > -__builtin_inf())) return __builtin_nan("");
+// Derivative n of digamma, n from 0 to 1000: (-1)^(n + 1) n! zeta(n + 1, x). Negative x by the sum over all whole
+// numbers, which depends on the fraction f of x alone: zeta(s, x) = zeta(s, f) + (-1)^s (zeta(s, 1 - f) - zeta(s, 1 - x)).
+INLINE double polygamma(double x, double order) {
+  if (order == 0) return digamma(x);
+  if (!(x > -__builtin_inf() && order >= 1 && order <= 1000)) return __builtin_nan("");
+  const int n = int(order);
   if (x == __builtin_inf()) return 0;
   const double s = n + 1, f = fractionOf(x);
   double factorial = 1;

@@ -134,7 +134,8 @@ INLINE Vec<float> erfc(Vec<float> x) {
   Vec<double> x0, x1;
   widen(b, x0, x1);
   const Vec<double> t0 = 1.0 / (1.0 + 0.5 * x0), t1 = 1.0 / (1.0 + 0.5 * x1);
-  const Vec<float> y = times2To(narrow(t0, t1), (polynomial(t0, p) - x0 * x0) * log2e, (polynomial(t1, p) - x1 * x1) * log2e);
+  const Vec<double> e0 = polynomial(t0, p) - x0 * x0, e1 = polynomial(t1, p) - x1 * x1;
+  const Vec<float> y = times2To(narrow(t0, t1), e0 * log2e, e1 * log2e);
   return x < 0.0f ? 2.0f - y : y;
 }
 
@@ -175,7 +176,7 @@ EACH_LANE(double, fmod, (Vec<double> a, Vec<double> b), __builtin_fmod(a[i], b[i
 EACH_LANE(float, fmod, (Vec<float> a, Vec<float> b), __builtin_fmodf(a[i], b[i]))
 EACH_LANE(double, hypot, (Vec<double> a, Vec<double> b), __builtin_hypot(a[i], b[i]))
 
-// Winitzki's approximation, then three steps of Newton on erfc(y) = 1 - |x|, which is exact from 1/2 on (erf(y) = |x| below).
+// Winitzki's approximation, then three steps of Newton: on erfc(y) = 1 - |x|, exact from 1/2 on, on erf(y) = |x| below.
 INLINE double erfinv(double x) {
   const double a = __builtin_fabs(x), slope = 1.1283791670955126; // 2 / sqrt(pi)
   if (!(a < 1)) return a == 1 ? x * __builtin_inf() : __builtin_nan("");
@@ -193,8 +194,8 @@ EACH_LANE(float, lgamma, (Vec<float> x), float(lgamma(double(x[i]))))
 EACH_LANE(double, lgamma, (Vec<double> x), lgamma(x[i]))
 EACH_LANE(float, digamma, (Vec<float> x), float(digamma(double(x[i]))))
 EACH_LANE(double, digamma, (Vec<double> x), digamma(x[i]))
-EACH_LANE(float, polygamma, (Vec<float> x, float n), float(polygamma(double(x[i]), int(n))))
-EACH_LANE(double, polygamma, (Vec<double> x, double n), polygamma(x[i], int(n)))
+EACH_LANE(float, polygamma, (Vec<float> x, float n), float(polygamma(double(x[i]), double(n))))
+EACH_LANE(double, polygamma, (Vec<double> x, double n), polygamma(x[i], n))
 #undef EACH_LANE
 
 // sqrt(a^2 + b^2), whose squares neither overflow nor vanish in double; infinite where a or b is.

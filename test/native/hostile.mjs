@@ -236,6 +236,15 @@ const RECIPES = {
   layerNorm: () => rows("xrrxcc", [number()]),
   layerNormGrad: () => rows("xccxxrrc", []),
   embedding: () => table("ywn"),
+  oneHot() {
+    const [cols, n] = [dim(9), dim()];
+    return [[n * cols, n], [cols, n]];
+  },
+  multinomial() {
+    const [r, cols] = [dim(), some(9)];
+    const n = some(cols);
+    return [[r * n, r * cols], [below(2), below(100), below(100), r, cols, n]];
+  },
   embeddingGrad: () => table("wyn", [pick([-1, 0])]),
   crossEntropy: () => rows("rrxr", [-100]),
   crossEntropyGrad: () => rows("xxrrr", [-100]),
