@@ -6,16 +6,30 @@ export * from "./arrange.js";
 export * from "./cast.js";
 export * from "./conv2d.js";
 export * from "./create.js";
+export {
+  type CdistOptions,
+  type CosineSimilarityOptions,
+  cdist,
+  cosineSimilarity,
+  type NormalizeOptions,
+  normalize,
+  type PairwiseDistanceOptions,
+  pairwiseDistance,
+} from "./distance.js";
+export * from "./einsum.js";
 export * from "./elementwise.js";
 export * from "./embedding.js";
 export * from "./inplace.js";
 export * from "./join.js";
+export * as linalg from "./linalg.js";
+export { cholesky, det, inverse, lu, matrixExp, pinv, qr, slogdet, svd } from "./linalg.js";
 export * from "./losses.js";
 export * from "./matmul.js";
 export * from "./matrix.js";
 export * from "./norm.js";
 export * from "./pad.js";
 export * from "./pool.js";
+export * from "./products.js";
 export * from "./random.js";
 export * from "./reduce.js";
 export * from "./shape.js";
