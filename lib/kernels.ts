@@ -156,7 +156,7 @@ export interface Kernels extends Elementwise {
   gemm(y: T, a: T, b: T, bias: Maybe, ...s: Size): void;
   // ---- Linear algebra
   cholesky(l: T, a: T, ...s: Size): void;
-  lu(lu: T, pivots: T, a: T, ...s: Size): void;
+  lu(lu: T, pivots: T, order: T, a: T, ...s: Size): void;
   solve(y: T, a: T, rhs: T, transposed: number, ...s: Size): void;
   solveTriangular(y: T, a: T, rhs: T, upper: number, transposed: number, unit: number, ...s: Size): void;
   qr(q: T, r: T, a: T, columns: number, ...s: Size): void;
@@ -164,6 +164,7 @@ export interface Kernels extends Elementwise {
   svd(u: T, sigma: T, vt: T, a: T, ...s: Size): void;
   matrixExp(y: T, a: T, ...s: Size): void;
   sqrtm(y: T, a: T, ...s: Size): void;
+  cdist(y: T, a: T, b: T, p: number, ...s: Size): void;
   conv2d(y: T, x: T, w: T, b: Maybe, ...s: Size): void;
   conv2dGradX(dx: T, dy: T, w: T, ...s: Size): void;
   conv2dGradW(dw: T, dy: T, x: T, ...s: Size): void;

@@ -91,6 +91,15 @@ struct MatrixSize {
   INLINE double flops() const { return 4.0 * double(batch) * double(m) * double(n) * (double(m) + double(n)); }
 };
 
+// Distances y[batch, m, n] of rows of a[batch, m, k] from rows of b[batch, n, k].
+struct DistanceSize {
+  int64_t batch, m, n, k;
+  INLINE int64_t y() const { return mul(batch, m, n); }
+  INLINE int64_t a() const { return mul(batch, m, k); }
+  INLINE int64_t b() const { return mul(batch, n, k); }
+  INLINE double flops() const { return 3.0 * double(batch) * double(m) * double(n) * double(k); }
+};
+
 // x[outer, reduce, inner] to y[outer, inner].
 struct ReduceSize {
   int64_t outer, reduce, inner;

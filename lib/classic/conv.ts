@@ -9,9 +9,10 @@ import { to } from "../ops/cast.js";
 import { conv2d } from "../ops/conv2d.js";
 import { arange, zerosLike } from "../ops/create.js";
 import { matmul } from "../ops/matmul.js";
+import { pad } from "../ops/pad.js";
 import { maxPool2dWithIndices } from "../ops/pool.js";
 import { amax, argmax, sum } from "../ops/reduce.js";
-import { pad, reshape, slice, stack, unsqueeze } from "../ops/shape.js";
+import { reshape, slice, stack, unsqueeze } from "../ops/shape.js";
 import { empty, type Tensor } from "../tensor.js";
 import { explicit } from "./common.js";
 

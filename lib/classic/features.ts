@@ -25,9 +25,10 @@ import { to } from "../ops/cast.js";
 import { isFloat } from "../ops/common.js";
 import { zerosLike } from "../ops/create.js";
 import { floor, sqrt } from "../ops/elementwise.js";
+import { pad } from "../ops/pad.js";
 import { avgPool2d } from "../ops/pool.js";
 import { mean } from "../ops/reduce.js";
-import { cat, pad, permute, reshape, slice, stack } from "../ops/shape.js";
+import { cat, permute, reshape, slice, stack } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
 
 function expectPictures(op: string, x: Tensor, channels: readonly number[]): Tensor {

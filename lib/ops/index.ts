@@ -11,11 +11,24 @@ export * from "./close.js";
 export * from "./conv2d.js";
 export * from "./counting.js";
 export * from "./create.js";
+export {
+  type CdistOptions,
+  type CosineSimilarityOptions,
+  cdist,
+  cosineSimilarity,
+  type NormalizeOptions,
+  normalize,
+  type PairwiseDistanceOptions,
+  pairwiseDistance,
+} from "./distance.js";
+export * from "./einsum.js";
 export * from "./elementwise.js";
 export * from "./embedding.js";
 export * from "./gather.js";
 export * from "./inplace.js";
 export * from "./join.js";
+export * as linalg from "./linalg.js";
+export { cholesky, det, inverse, lu, matrixExp, pinv, qr, slogdet, svd } from "./linalg.js";
 export * from "./losses/index.js";
 export * from "./masks.js";
 export * from "./matmul.js";
@@ -24,6 +37,7 @@ export * from "./modulo.js";
 export * from "./norm.js";
 export * from "./pad.js";
 export * from "./pool.js";
+export * from "./products.js";
 export * from "./quantile.js";
 export * from "./random.js";
 export * from "./recurrent.js";

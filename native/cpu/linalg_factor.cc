@@ -26,15 +26,27 @@ template <class T> void cholesky(T* l, const T* a, const MatrixSize& s) {
 }
 KERNEL(cholesky)
 
-// A = P L U of a[m, n]: L (unit diagonal, not stored) below the diagonal of lu, U on and above it.
-template <class T> void lu(T* lu, int32_t* pivots, const T* a, const MatrixSize& s) {
-  if (s.empty()) return;
+// A = P L U of a[m, n]: L (unit diagonal, not stored) below the diagonal of lu, U on and above it. Row i of L U is row
+// order[i] of A.
+template <class T> void lu(T* lu, int32_t* pivots, int32_t* order, const T* a, const MatrixSize& s) {
+  if (s.batch == 0 || s.m == 0) return;
+  if (s.empty()) {
+    for (int64_t i = 0; i < s.batch * s.m; i++) order[i] = int32_t(i % s.m);
+    return;
+  }
   const int64_t n = s.n, count = s.m * n, k = s.least();
   eachMatrix(s, [&](int64_t b) {
     Scratch<double> x(count);
     widen(x.data, a + b * count, count);
     factor(x.data, pivots + b * k, s.m, n);
     narrow(lu + b * count, x, count);
+    int32_t* rows = order + b * s.m;
+    for (int64_t i = 0; i < s.m; i++) rows[i] = int32_t(i);
+    for (int64_t j = 0; j < k; j++) {
+      const int32_t other = pivots[b * k + j], row = rows[j];
+      rows[j] = rows[other];
+      rows[other] = row;
+    }
   });
 }
 KERNEL(lu)
