@@ -173,7 +173,29 @@ const ctc = (order) => {
   return [[...order].map((letter) => count[letter]), [below(c), below(2), t, n, c, l]];
 };
 
+/** square: x is [batch, n, n] */
+const matrices = (order, { square = false, tall = false, numbers = [] } = {}) => {
+  const [batch, a, b] = [dim(3), dim(5), dim(5)];
+  const [m, n] = square ? [a, a] : tall ? [Math.max(a, b), Math.min(a, b)] : [a, b];
+  const least = Math.min(m, n);
+  const count = { x: batch * m * n, a: batch * m * m, k: batch * n * n, n: batch * n, m: batch * m, l: batch * least, q: batch * m * least, r: batch * least * n };
+  return [[...order].map((l) => count[l]), [...numbers.map((f) => f(least)), batch, m, n]];
+};
+
 const RECIPES = {
+  cholesky: () => matrices("xx", { square: true }),
+  lu: () => matrices("xlmx"),
+  solve: () => matrices("xax", { numbers: [() => below(2)] }),
+  solveTriangular: () => matrices("xax", { numbers: [() => below(2), () => below(2), () => below(2)] }),
+  qr: () => matrices("qrx", { numbers: [(least) => least] }),
+  eigh: () => matrices("nxx", { square: true }),
+  svd: () => matrices("xnkx", { tall: true }),
+  matrixExp: () => matrices("xx", { square: true }),
+  sqrtm: () => matrices("xx", { square: true }),
+  cdist() {
+    const [batch, m, n, k] = [dim(3), dim(5), dim(5), dim(5)];
+    return [[batch * m * n, batch * m * k, batch * n * k], [pick([0, 1, 2, 3, Infinity]), batch, m, n, k]];
+  },
   where: () => broadcast([0, 1, 2]),
   copyStrided() {
     const [extents, [strides], [reach]] = strided([0]);
