@@ -70,11 +70,11 @@ const onSaved =
 /** Runs `fn` while the generators stand where they stood before. */
 function replay<T>(generators: readonly Generator[], states: readonly Draw[], fn: () => T): T {
   const now = generators.map((g) => g.state());
-  generators.forEach((g, i) => g.load(states[i]!));
+  for (const [i, g] of generators.entries()) g.load(states[i]!);
   try {
     return fn();
   } finally {
-    generators.forEach((g, i) => g.load(now[i]!));
+    for (const [i, g] of generators.entries()) g.load(now[i]!);
   }
 }
 
