@@ -5,7 +5,7 @@ import { record } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
-import { equal, mul, where } from "./arithmetic.js";
+import { equal, mul, sub } from "./arithmetic.js";
 import { to } from "./cast.js";
 import { broadcastShapes, expectSameDType } from "./common.js";
 import { arange } from "./create.js";
@@ -134,7 +134,7 @@ function factored(x: Tensor): { diagonal: Tensor; parity: Tensor } {
   const packed = empty(x.shape, x.dtype);
   const pivots = empty([...x.shape.slice(0, -2), n], "int32");
   k.lu(packed, pivots, empty(pivots.shape, "int32"), x, batch, n, n);
-  const turned = where(equal(pivots, arange(n)), 1, -1);
+  const turned = sub(mul(to(equal(pivots, arange(n)), "int32"), 2), 1); // -1 where rows changed places
   return { diagonal: diagonalsOf(packed), parity: to(prod(turned, -1), x.dtype) };
 }
 

@@ -91,14 +91,14 @@ function turned({ u, s, vt }: Svd): Svd {
 
 /** 1 or -1 for each column: the sign of its first component of at least half the largest size. [..., k] */
 function leadingSigns(u: Tensor): Tensor {
-  const sizes = mul(u, where(greater(u, 0), 1, -1));
+  const sizes = mul(u, sub(mul(to(greater(u, 0), u.dtype), 2), 1));
   const most = amax(sizes, -2, { keepDims: true });
   const large = to(greaterEqual(sizes, mul(most, 0.5)), u.dtype);
   const m = u.shape.at(-2)!;
   // The first large one has the largest weight m - i.
   const weights = mul(large, to(reshape(arange(m, 0, -1), [m, 1]), u.dtype));
   const first = equal(weights, amax(weights, -2, { keepDims: true }));
-  return to(where(less(sum(where(first, u, 0), -2), 0), -1, 1), u.dtype);
+  return sub(1, mul(to(less(sum(where(first, u, 0), -2), 0), u.dtype), 2));
 }
 
 function tallSvd(x: Tensor): Svd {
