@@ -90,7 +90,7 @@ export function checkTorch(name: string, runs: Record<string, TorchRun>, float32
         const made = runs[c.op]!(inputs, c.options);
         const results = Array.isArray(made) ? made : [made];
         expect(results.length, "results").toBe(c.results.length);
-        results.forEach((y, i) => expectNear(y, c.results[i]!, tolerance, `result ${i}`));
+        for (const [i, y] of results.entries()) expectNear(y, c.results[i]!, tolerance, `result ${i}`);
         const leaves = inputs.filter((_, i) => c.inputs[i]!.grad);
         if (leaves.length === 0) return;
         const roots = results.filter((y) => y.requiresGrad);

@@ -1,7 +1,33 @@
 /**
  * nn: modules, layers, losses, initial values.
  */
-export { bceWithLogits, crossEntropy, hinge, mse } from "../ops/losses.js";
+export {
+  bce,
+  bceWithLogits,
+  cosineEmbedding,
+  crossEntropy,
+  ctc,
+  dice,
+  focal,
+  gaussianNll,
+  hinge,
+  hingeEmbedding,
+  huber,
+  infoNCE,
+  kl,
+  l1,
+  marginRanking,
+  mse,
+  multiLabelMargin,
+  multiLabelSoftMargin,
+  multiMargin,
+  nll,
+  poissonNll,
+  sigmoidFocal,
+  smoothL1,
+  softMargin,
+  tripletMargin,
+} from "../ops/losses/index.js";
 export * from "./activation.js";
 export * from "./attention.js";
 export * from "./bilinear.js";

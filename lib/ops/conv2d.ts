@@ -11,8 +11,8 @@ import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { expectFloat, expectSameDType, type Pair, pairOf } from "./common.js";
+import { pad } from "./pad.js";
 import { sum } from "./reduce.js";
-import { pad } from "./shape.js";
 
 export type { Pair };
 

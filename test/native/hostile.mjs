@@ -167,12 +167,53 @@ const segments = (order) => {
   const count = { x: n * cols, y: bags * cols, o: bags };
   return [[...order].map((l) => count[l]), [n, bags, cols]];
 };
+const resampled = (each, numbers, fills) => {
+  const [n, c, h, w, p, q] = [dim(3), dim(3), some(6), some(6), dim(6), dim(6)];
+  return [[n * c * p * q, n * c * h * w, n * each, ...(fills ? [c] : [])], [...numbers, n, c, h, w, p, q]];
+};
 const parameters = (lists, single, numbers) => {
   const counts = Array.from({ length: below(4) }, () => dim(70));
   return [[...Array.from({ length: lists }, () => counts), ...single], numbers];
 };
 
+const indexed = (order) => {
+  const [outer, n, inner, m, each] = [dim(4), dim(5), dim(4), dim(5), below(2)];
+  const count = { x: outer * n * inner, y: outer * m * inner, i: each ? outer * m * inner : m };
+  return [[...order].map((l) => count[l]), [outer, n, inner, m, each]];
+};
+const scan = (operands, before) => {
+  const extents = [dim(4), dim(9), dim(4)];
+  return [Array.from({ length: operands }, () => product(extents)), [...before, ...extents]];
+};
+const ctc = (order) => {
+  const [t, n, c, l] = [dim(6), dim(4), some(5), dim(4)];
+  const count = { x: t * n * c, n, l: n * l };
+  return [[...order].map((letter) => count[letter]), [below(c), below(2), t, n, c, l]];
+};
+
+/** square: x is [batch, n, n] */
+const matrices = (order, { square = false, tall = false, numbers = [] } = {}) => {
+  const [batch, a, b] = [dim(3), dim(5), dim(5)];
+  const [m, n] = square ? [a, a] : tall ? [Math.max(a, b), Math.min(a, b)] : [a, b];
+  const least = Math.min(m, n);
+  const count = { x: batch * m * n, a: batch * m * m, k: batch * n * n, n: batch * n, m: batch * m, l: batch * least, q: batch * m * least, r: batch * least * n };
+  return [[...order].map((l) => count[l]), [...numbers.map((f) => f(least)), batch, m, n]];
+};
+
 const RECIPES = {
+  cholesky: () => matrices("xx", { square: true }),
+  lu: () => matrices("xlmx"),
+  solve: () => matrices("xax", { numbers: [() => below(2)] }),
+  solveTriangular: () => matrices("xax", { numbers: [() => below(2), () => below(2), () => below(2)] }),
+  qr: () => matrices("qrx", { numbers: [(least) => least] }),
+  eigh: () => matrices("nxx", { square: true }),
+  svd: () => matrices("xnkx", { tall: true }),
+  matrixExp: () => matrices("xx", { square: true }),
+  sqrtm: () => matrices("xx", { square: true }),
+  cdist() {
+    const [batch, m, n, k] = [dim(3), dim(5), dim(5), dim(5)];
+    return [[batch * m * n, batch * m * k, batch * n * k], [pick([0, 1, 2, 3, Infinity]), batch, m, n, k]];
+  },
   where: () => broadcast([0, 1, 2]),
   copyStrided() {
     const [extents, [strides], [reach]] = strided([0]);
@@ -189,6 +230,28 @@ const RECIPES = {
     }
     const offset = below(4);
     return [[offset + step * 4, product(extents)], [offset, extents.length, ...extents, ...strides]];
+  },
+  gather: () => indexed("yxi"),
+  scatter: () => indexed("xyi"),
+  scatterAdd: () => indexed("xyi"),
+  nonzero() {
+    const extents = Array.from({ length: below(4) }, () => dim(4));
+    const found = below(9);
+    return [[found * extents.length, product(extents)], [found, extents.length, ...extents]];
+  },
+  cumsum: () => scan(2, [below(2)]),
+  cumprod: () => scan(2, [below(2)]),
+  linearScan: () => scan(3, [below(2)]),
+  cummax: () => scan(2, []),
+  cummin: () => scan(2, []),
+  topk() {
+    const [outer, n, inner] = [dim(4), dim(chance(0.2) ? 300 : 9), dim(4)];
+    const k = below(n + 1);
+    return [[outer * k * inner, outer * n * inner], [k, below(2), outer, n, inner]];
+  },
+  searchsorted() {
+    const [r, n, m, each] = [dim(4), dim(9), dim(9), below(2)];
+    return [[r * m, each ? r * n : n, r * m], [below(2), each, r, n, m]];
   },
   gemm() {
     const [batch, m, n, k] = [dim(3), dim(20), dim(20), dim(20)];
@@ -222,16 +285,46 @@ const RECIPES = {
   sumSegments: () => segments("yxo"),
   spreadSegments: () => segments("xyo"),
   maxSegments: () => segments("yyxo"),
+  oneHot() {
+    const [cols, n] = [dim(9), dim()];
+    return [[n * cols, n], [cols, n]];
+  },
+  multinomial() {
+    const [r, cols] = [dim(), some(9)];
+    const n = some(cols);
+    return [[r * n, r * cols], [below(2), below(100), below(100), r, cols, n]];
+  },
   embeddingGrad: () => table("wyn", [pick([-1, 0])]),
   crossEntropy: () => rows("rrxr", [-100]),
   crossEntropyGrad: () => rows("xxrrr", [-100]),
   hinge: () => rows("rxr", [1, -100]),
+  nll: () => rows("rrxcr", [-100]),
+  nllGrad: () => rows("xrcr", [-100]),
+  multiLabelMargin: () => rows("rxxx", []),
+  ctc: () => ctc("nxlnn"),
+  ctcGrad: () => ctc("xnxlnn"),
   hingeGrad: () => rows("xxrr", [1, -100]),
   sgd() {
-    const [[p, g, v, step], numbers] = parameters(3, [1], [number(), number(), 0, number(), below(2)]);
+    const [[p, g, v, step], numbers] = parameters(3, [1], [number(), number(), 0, number(), below(2), below(2)]);
     return [[p, g, chance(0.5) ? v : [], step], numbers];
   },
-  adam: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2)]),
+  adam() {
+    const [[p, g, m, v, top, step], numbers] = parameters(5, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2), below(2)]);
+    return [[p, g, m, v, chance(0.5) ? top : [], step], numbers];
+  },
+  adamax: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2)]),
+  nadam: () => parameters(4, [1, 1], [number(), 0.9, 0.999, 1e-8, number(), number()]),
+  radam: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number()]),
+  lamb: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number()]),
+  rmsprop() {
+    const [[p, g, square, average, v, step], numbers] = parameters(5, [1], [number(), 0.9, 1e-8, number(), number(), below(2)]);
+    return [[p, g, square, chance(0.5) ? average : [], chance(0.5) ? v : [], step], numbers];
+  },
+  adagrad: () => parameters(3, [1], [number(), number(), number(), 1e-8, number(), below(2)]),
+  adadelta: () => parameters(4, [1], [number(), 0.9, 1e-8, number(), below(2)]),
+  asgd: () => parameters(3, [1, 1, 1], [number(), number(), 0.75, 1e6, number(), below(2)]),
+  lion: () => parameters(3, [1], [number(), 0.9, 0.99, number()]),
+  muon: () => parameters(4, [1], [number(), number()]),
   gradNorm() {
     const [[list], numbers] = parameters(1, [], []);
     return [[1, list], numbers];
@@ -246,7 +339,21 @@ const RECIPES = {
   },
   randomFlip() {
     const [n, r, w] = [dim(3), dim(6), dim(6)];
-    return [[n * r * w, n * r * w, n], [number(), below(99), below(9), n, r, w]];
+    return [[n * r * w * 2, n * r * w * 2, n], [number(), below(99), below(9), n, r, w, 2]];
+  },
+  warp: () => resampled(9, [below(2)], true),
+  resample: () => resampled(4, [below(3)], false),
+  recolour() {
+    const [n, c, h, w, k] = [dim(3), pick([1, 3]), dim(6), dim(6), below(3)];
+    return [[n * c * h * w, n * c * h * w, n * k * 2], [n, c, h, w, k]];
+  },
+  blur() {
+    const [n, c, h, w, k] = [dim(3), dim(3), 2 + some(4), 2 + some(4), pick([1, 3, 5])];
+    return [[n * c * h * w, n * c * h * w, n * k], [n, c, h, w, k]];
+  },
+  patch() {
+    const [n, c, h, w] = [dim(3), dim(3), dim(6), dim(6)];
+    return [[n * c * h * w, n * c * h * w, n, n * 4, c], [n, c, h, w, 4]];
   },
 };
 
@@ -286,7 +393,7 @@ function dtypeFor(letter, shared, op) {
     case "M":
       return 6;
     case "a":
-      return op.name === "normalise" ? 4 : below(9);
+      return op.name === "normalise" ? 4 : op.name === "cast" ? below(9) : 1;
     case "A":
       return below(9);
     default:
