@@ -140,9 +140,13 @@ const logical =
   (name: BinaryName) =>
   (a: Tensor, b: Tensor): Tensor =>
     binary(name, to(a, "bool"), to(b, "bool"), "bool");
+/** Whether both are not 0. */
 export const logicalAnd: (a: Tensor, b: Tensor) => Tensor = logical("logicalAnd");
+/** Whether one of both is not 0. */
 export const logicalOr: (a: Tensor, b: Tensor) => Tensor = logical("logicalOr");
+/** Whether exactly one of both is not 0. */
 export const logicalXor: (a: Tensor, b: Tensor) => Tensor = logical("logicalXor");
+/** Whether x is 0. */
 export function logicalNot(x: Tensor): Tensor {
   const mask = to(x, "bool");
   const y = empty(x.shape, "bool");

@@ -128,13 +128,18 @@ export function full(shape: readonly number[], value: number, options: CreateOpt
   return finish(y, options);
 }
 
+/** A tensor of zeros. Default float32. */
 export const zeros = (shape: readonly number[], options?: CreateOptions): Tensor => full(shape, 0, options);
+/** A tensor of ones. Default float32. */
 export const ones = (shape: readonly number[], options?: CreateOptions): Tensor => full(shape, 1, options);
 
 const like = (x: Tensor, options: CreateOptions): CreateOptions => ({ dtype: x.dtype, ...options });
+/** A tensor of x's shape and dtype, filled with `value`. */
 export const fullLike = (x: Tensor, value: number, options: CreateOptions = {}): Tensor =>
   full(x.shape, value, like(x, options));
+/** Zeros of x's shape and dtype. */
 export const zerosLike = (x: Tensor, options: CreateOptions = {}): Tensor => full(x.shape, 0, like(x, options));
+/** Ones of x's shape and dtype. */
 export const onesLike = (x: Tensor, options: CreateOptions = {}): Tensor => full(x.shape, 1, like(x, options));
 
 /** A tensor of x's shape and dtype whose elements are anything until they are written, for in-place ops to fill. */

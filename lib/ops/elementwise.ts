@@ -18,20 +18,27 @@ export const abs: Unary = unary("abs", "x", (dy, x) => mul(dy, sign(x)));
 export const square: Unary = unary("square", "x", (dy, x) => mul(dy, mul(x, 2)));
 /** 1 / x */
 export const reciprocal: Unary = unary("reciprocal", "y", (dy, y) => mul(mul(dy, mul(y, y)), -1));
+/** The square root; NaN below 0. */
 export const sqrt: Unary = unary("sqrt", "y", (dy, y) => div(mul(dy, 0.5), y));
 /** 1 / sqrt(x) */
 export const rsqrt: Unary = unary("rsqrt", "y", (dy, y) => mul(dy, mul(mul(y, mul(y, y)), -0.5)));
+/** e^x */
 export const exp: Unary = unary("exp", "y", (dy, y) => mul(dy, y));
 /** exp(x) - 1, exact near 0. */
 export const expm1: Unary = unary("expm1", "y", (dy, y) => mul(dy, add(y, 1)));
+/** The natural logarithm; NaN below 0. */
 export const log: Unary = unary("log", "x", (dy, x) => div(dy, x));
 /** log(1 + x), exact near 0. */
 export const log1p: Unary = unary("log1p", "x", (dy, x) => div(dy, add(x, 1)));
+/** The sine of x radians. */
 export const sin: Unary = unary("sin", "x", (dy, x) => mul(dy, cos(x)));
+/** The cosine of x radians. */
 export const cos: Unary = unary("cos", "x", (dy, x) => mul(dy, mul(sin(x), -1)));
+/** The hyperbolic tangent. */
 export const tanh: Unary = unary("tanh", "y", (dy, y) => mul(dy, sub(1, mul(y, y))));
 /** 1 / (1 + exp(-x)) */
 export const sigmoid: Unary = unary("sigmoid", "y", (dy, y) => mul(dy, mul(y, sub(1, y))));
+/** The error function: 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x. */
 export const erf: Unary = unary("erf", "x", (dy, x) => mul(dy, mul(exp(mul(mul(x, x), -1)), 2 / Math.sqrt(Math.PI))));
 /** max(x, 0) */
 export const relu: Unary = unary("relu", "y", (dy, y) => where(greater(y, 0), dy, 0));
@@ -60,8 +67,11 @@ export const gelu = (x: Tensor, { approximate = "none" }: { approximate?: "none"
 
 /** -1, 0 or 1 */
 export const sign: Unary = step("sign");
+/** The nearest integer not above x. */
 export const floor: Unary = step("floor");
+/** The nearest integer not below x. */
 export const ceil: Unary = step("ceil");
+/** x without its fraction, towards 0. */
 export const trunc: Unary = step("trunc");
 /** To the nearest integer, ties to even. */
 export const round: Unary = step("round");
