@@ -13,6 +13,7 @@ import {
   ones,
   pinv,
   qr,
+  randn,
   slogdet,
   svd,
   type Tensor,
@@ -246,7 +247,7 @@ const RECTANGLES: Record<string, Case<[]>> = {
 checkOp("qr", {
   run: ([x]) => {
     const { q, r } = qr(x!);
-    return q.matmul(r.square()).add(r.sum()); // both factors, unique by r's positive diagonal
+    return q.matmul(r.square()).add(r.sum([-2, -1], { keepDims: true })); // both factors, unique by r's positive diagonal
   },
   reference: batched((x) => {
     const [m, n] = [x.length, x[0]!.length];
@@ -413,6 +414,49 @@ checkOp("sqrtm symmetric", {
   cases: SQUARE,
 });
 
+test("matrices without rows or columns", () => {
+  for (const shape of [
+    [0, 3],
+    [3, 0],
+    [2, 0, 0],
+    [0, 2, 2],
+  ]) {
+    const x = ones(shape);
+    const [m, n] = shape.slice(-2) as [number, number];
+    const lead = shape.slice(0, -2);
+    const { u, s, vt } = svd(x);
+    expect([...u.shape, ...s.shape, ...vt.shape]).toEqual(
+      [
+        [...lead, m, Math.min(m, n)],
+        [...lead, Math.min(m, n)],
+        [...lead, Math.min(m, n), n],
+      ].flat(),
+    );
+    expect([...pinv(x).shape]).toEqual([...lead, n, m]);
+    expect([...linalg.matrixRank(x).shape]).toEqual(lead);
+    expect([...qr(x).q.shape]).toEqual([...lead, m, Math.min(m, n)]);
+    if (m !== n) continue;
+    expect([...det(x).shape, ...inverse(x).shape]).toEqual([...lead, ...shape]);
+    for (const f of [cholesky, matrixExp, linalg.sqrtm]) expect([...f(x).shape]).toEqual(shape);
+    expect([...linalg.eigh(x).w.shape]).toEqual([...lead, n]);
+  }
+});
+
+test("completed bases are orthogonal, and keep the factors", () => {
+  for (const shape of [
+    [5, 2],
+    [2, 5],
+    [2, 4, 3],
+  ]) {
+    const x = randn(shape, { dtype: "float64" });
+    const { u, vt } = svd(x, { fullMatrices: true });
+    for (const q of [u, vt]) {
+      const id = eye(q.shape.at(-1)!, q.shape.at(-1)!, { dtype: "float64" });
+      expect(matmul(q, q, { transA: true }).sub(id).abs().amax().itemSync()).toBeLessThan(1e-13);
+    }
+  }
+});
+
 test("norms and condition numbers", () => {
   const x = tensor(
     [
@@ -443,7 +487,7 @@ test("what has no decomposition shows as NaN or infinity, never as an end of the
     [2, 4],
   ]);
   expect((inverse(singular).toArraySync() as number[][]).flat().some(Number.isFinite)).toBe(false);
-  expect(det(singular).itemSync()).toBe(0);
+  expect(Math.abs(det(singular).itemSync())).toBe(0);
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, 1e38]) {
     const x = diagEmbed(tensor([value, 1, value]));
     for (const t of [svd(x).s, linalg.eigh(x).w, matrixExp(x), linalg.sqrtm(x), qr(x).r, lu(x).u]) t.toArraySync();
