@@ -153,6 +153,24 @@ const resampled = (each, numbers, fills) => {
   const [n, c, h, w, p, q] = [dim(3), dim(3), some(6), some(6), dim(6), dim(6)];
   return [[n * c * p * q, n * c * h * w, n * each, ...(fills ? [c] : [])], [...numbers, n, c, h, w, p, q]];
 };
+const attention = (order) => {
+  const [n, heads, t, keys, d, dv] = [dim(2), some(3), dim(60), dim(150), some(9), some(9)];
+  const group = chance(0.5) ? heads : 1;
+  const batch = n * heads;
+  const [byRow, byHead, byBatch] = [below(2), below(2), below(2)];
+  const count = { q: batch * t * d, k: (batch / group) * keys * d, v: (batch / group) * keys * dv, y: batch * t * dv, l: batch * t, m: n * heads * t * keys };
+  const mask = [byBatch * heads * t * keys, byHead * t * keys, byRow * keys, 1];
+  return [[...order].map((l) => count[l]), [number(), number(), below(99), below(9), batch, group, t, keys, d, dv, below(2), heads, ...mask]];
+};
+const cell = (order, gates) => {
+  const [n, size] = [dim(), dim(20)];
+  return [[...order].map((l) => (l === "g" ? gates : 1) * n * size), [n, size]];
+};
+const segments = (order) => {
+  const [n, bags, cols] = [dim(), dim(3), dim(9)];
+  const count = { x: n * cols, y: bags * cols, o: bags };
+  return [[...order].map((l) => count[l]), [n, bags, cols]];
+};
 const parameters = (lists, single, numbers) => {
   const counts = Array.from({ length: below(4) }, () => dim(70));
   return [[...Array.from({ length: lists }, () => counts), ...single], numbers];
@@ -267,6 +285,15 @@ const RECIPES = {
     const n = some(cols);
     return [[r * n, r * cols], [below(2), below(100), below(100), r, cols, n]];
   },
+  attention: () => attention("ylqkvm"),
+  attentionGrad: () => attention("qkvyylqkvm"),
+  lstmCell: () => cell("hhggh", 4),
+  lstmCellGrad: () => cell("ghhhghh", 4),
+  gruCell: () => cell("hgggh", 3),
+  gruCellGrad: () => cell("gghhggh", 3),
+  sumSegments: () => segments("yxo"),
+  spreadSegments: () => segments("xyo"),
+  maxSegments: () => segments("yyxo"),
   embeddingGrad: () => table("wyn", [pick([-1, 0])]),
   crossEntropy: () => rows("rrxr", [-100]),
   crossEntropyGrad: () => rows("xxrrr", [-100]),

@@ -116,6 +116,13 @@ const OPS: Record<string, (x: Tensor) => Tensor> = {
   matrixExp: (x) => square(x).matrixExp(),
   sqrtm: (x) => napier.linalg.sqrtm(square(x)),
   "sqrtm, symmetric": (x) => napier.linalg.sqrtm(square(x), { symmetric: true }),
+  scaledDotProductAttention: (x) => napier.scaledDotProductAttention(x, x, x, { causal: true }),
+  lstmCell: (x) => napier.lstmCell(x, ones([2, 1], { requiresGrad: true }))[0].mul(ones([1, 2])),
+  gruCell: (x) => napier.gruCell(x.slice(null, [0, 3]), ones([2, 3]), ones([2, 1])),
+  bilinear: (x) => napier.bilinear(x, ones([2, 1]), ones([3, 4, 1], { requiresGrad: true })),
+  "embeddingBag, max": (x) => napier.embeddingBag(tensor([[1, 0]], { dtype: "int32" }), x, { mode: "max" }),
+  stochasticDepth: (x) => x.stochasticDepth(0.5),
+  checkpoint: (x) => nn.checkpoint((y) => y.exp().mul(2), x),
   embedding: (x) => tensor([1, 0], { dtype: "int32" }).embedding(x),
 };
 
