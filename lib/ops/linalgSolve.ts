@@ -5,7 +5,7 @@ import { record } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
-import { equal, mul, sub } from "./arithmetic.js";
+import { mul, notEqual, sub } from "./arithmetic.js";
 import { to } from "./cast.js";
 import { broadcastShapes, expectSameDType } from "./common.js";
 import { arange } from "./create.js";
@@ -128,20 +128,19 @@ export function lstsq(a: Tensor, b: Tensor): Tensor {
   return unvector(y, vector);
 }
 
-/** Packed LU factors and the diagonal's sign of a permutation, for determinants. */
-function factored(x: Tensor): { diagonal: Tensor; parity: Tensor } {
-  const [batch, n] = squareSize("det", x);
+/** The diagonal of LU's upper factor, and the sign of its row exchanges. */
+function factored(op: string, x: Tensor): { diagonal: Tensor; parity: Tensor } {
+  const [batch, n] = squareSize(op, x);
   const packed = empty(x.shape, x.dtype);
   const pivots = empty([...x.shape.slice(0, -2), n], "int32");
   k.lu(packed, pivots, empty(pivots.shape, "int32"), x, batch, n, n);
-  const turned = sub(mul(to(equal(pivots, arange(n)), "int32"), 2), 1); // -1 where rows changed places
-  return { diagonal: diagonalsOf(packed), parity: to(prod(turned, -1), x.dtype) };
+  const exchanged = to(notEqual(pivots, arange(n)), x.dtype);
+  return { diagonal: diagonalsOf(packed), parity: prod(sub(1, mul(exchanged, 2)), -1) };
 }
 
 /** The determinant of each matrix: [..., n, n] gives [...]. Its gradient det(x) x^-T is NaN where x is singular. */
 export function det(x: Tensor): Tensor {
-  squareSize("det", x);
-  const { diagonal, parity } = factored(x);
+  const { diagonal, parity } = factored("det", x);
   return record(mul(prod(diagonal, -1), parity), "det", { x }, { x }, (dy, { x }) => ({
     x: () => mul(transposed(inverse(x)), reshape(mul(dy, det(x)), [...dy.shape, 1, 1])),
   }));
@@ -152,8 +151,7 @@ export function det(x: Tensor): Tensor {
  * sign 0 and logAbsDet -Infinity. The gradient of logAbsDet is x^-T; the sign has none.
  */
 export function slogdet(x: Tensor): { sign: Tensor; logAbsDet: Tensor } {
-  squareSize("slogdet", x);
-  const { diagonal, parity } = factored(x);
+  const { diagonal, parity } = factored("slogdet", x);
   const logAbsDet = record(sum(log(abs(diagonal)), -1), "slogdet", { x }, { x }, (dy, { x }) => ({
     x: () => mul(transposed(inverse(x)), reshape(dy, [...dy.shape, 1, 1])),
   }));

@@ -7,6 +7,7 @@ import { empty, type Tensor } from "../tensor.js";
 import { add, div, equal, greater, greaterEqual, less, mul, sub, where } from "./arithmetic.js";
 import { to } from "./cast.js";
 import { arange } from "./create.js";
+import { abs } from "./elementwise.js";
 import { asDiagonal, identityOf, matrixSize, squareSize, transposed } from "./linalgCommon.js";
 import { qr } from "./linalgFactor.js";
 import { matmul } from "./matmul.js";
@@ -85,13 +86,14 @@ interface Svd {
 /** x^T = u s vt gives x = vt^T s u^T; the signs follow the new u. */
 function turned({ u, s, vt }: Svd): Svd {
   const left = transposed(vt);
+  if (left.size === 0) return { u: left, s, vt: transposed(u) };
   const signs = unsqueeze(leadingSigns(left.detach()), -2); // [..., 1, k]
   return { u: mul(left, signs), s, vt: transposed(mul(u, signs)) };
 }
 
 /** 1 or -1 for each column: the sign of its first component of at least half the largest size. [..., k] */
 function leadingSigns(u: Tensor): Tensor {
-  const sizes = mul(u, sub(mul(to(greater(u, 0), u.dtype), 2), 1));
+  const sizes = abs(u);
   const most = amax(sizes, -2, { keepDims: true });
   const large = to(greaterEqual(sizes, mul(most, 0.5)), u.dtype);
   const m = u.shape.at(-2)!;
@@ -172,8 +174,8 @@ export function pinv(x: Tensor, { rtol }: RankOptions = {}): Tensor {
   else {
     const counts = greater(s, threshold(s, rtol ?? defaultRtol(x)));
     const inverted = where(counts, div(1, where(counts, s, 1)), 0);
-    // NaN and infinity stay visible: no comparison holds of them
-    y = matmul(mul(transposed(vt), unsqueeze(add(inverted, mul(sub(s, s), 0)), -2)), u, { transB: true });
+    // s - s: a NaN, which no comparison holds of, stays visible
+    y = matmul(mul(transposed(vt), unsqueeze(add(inverted, sub(s, s)), -2)), u, { transB: true });
   }
   return record(y, "pinv", { x }, { x, y }, (dy, { x, y }) => ({
     x: () => {

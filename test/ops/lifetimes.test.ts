@@ -7,6 +7,8 @@ const labels = tensor([0, 1], { dtype: "int32" });
 const w = randn([3, 4], { requiresGrad: true });
 const image = (x: Tensor) => x.reshape([1, 2, 2, 2]);
 const kernel = randn([2, 2, 1, 1], { requiresGrad: true });
+/** 2 x 2, symmetric and positive definite. */
+const square = (x: Tensor) => napier.matmul(x, x, { transB: true }).add(napier.eye(2));
 // x: [2, 4]
 const OPS: Record<string, (x: Tensor) => Tensor> = {
   "add, broadcast": (x) => x.add(ones([4], { requiresGrad: true })),
@@ -87,6 +89,33 @@ const OPS: Record<string, (x: Tensor) => Tensor> = {
   sort: (x) => x.sort().values,
   median: (x) => x.median(1).values,
   quantile: (x) => x.quantile(0.3, 1),
+  flip: (x) => x.flip(),
+  roll: (x) => x.roll(1),
+  repeat: (x) => x.repeat([2, 2]),
+  unfoldAxis: (x) => x.unfoldAxis(1, 3, 1),
+  split: (x) => x.split(2, 1)[0]!,
+  "pad, reflect": (x) => x.pad([1, 1], { mode: "reflect" }),
+  tril: (x) => x.tril(),
+  diagonal: (x) => x.diagonal(),
+  diagEmbed: (x) => x.diagEmbed(),
+  einsum: (x) => napier.einsum("ij,kj->ik", x, x),
+  cdist: (x) => x.cdist(ones([3, 4])),
+  "cdist, p = 3": (x) => x.cdist(ones([3, 4]).mul(2), { p: 3 }),
+  normalize: (x) => x.normalize(),
+  cosineSimilarity: (x) => x.cosineSimilarity(ones([2, 4])),
+  inverse: (x) => square(x).inverse(),
+  det: (x) => square(x).det(),
+  slogdet: (x) => square(x).slogdet().logAbsDet,
+  solveTriangular: (x) => napier.linalg.solveTriangular(square(x), ones([2])),
+  cholesky: (x) => square(x).cholesky(),
+  lu: (x) => square(x).lu().u,
+  qr: (x) => square(x).qr().r,
+  eigh: (x) => napier.linalg.eigh(square(x)).w,
+  svd: (x) => square(x).svd().s,
+  pinv: (x) => square(x).pinv(),
+  matrixExp: (x) => square(x).matrixExp(),
+  sqrtm: (x) => napier.linalg.sqrtm(square(x)),
+  "sqrtm, symmetric": (x) => napier.linalg.sqrtm(square(x), { symmetric: true }),
   scaledDotProductAttention: (x) => napier.scaledDotProductAttention(x, x, x, { causal: true }),
   lstmCell: (x) => napier.lstmCell(x, ones([2, 1], { requiresGrad: true }))[0].mul(ones([1, 2])),
   gruCell: (x) => napier.gruCell(x.slice(null, [0, 3]), ones([2, 3]), ones([2, 1])),

@@ -13,6 +13,7 @@ import {
   ones,
   pinv,
   qr,
+  randn,
   slogdet,
   svd,
   type Tensor,
@@ -411,6 +412,49 @@ checkOp("sqrtm symmetric", {
   reference: batched((x) => ofSymmetric(positiveOf(x), Math.sqrt)),
   ...LOOSE,
   cases: SQUARE,
+});
+
+test("matrices without rows or columns", () => {
+  for (const shape of [
+    [0, 3],
+    [3, 0],
+    [2, 0, 0],
+    [0, 2, 2],
+  ]) {
+    const x = ones(shape);
+    const [m, n] = shape.slice(-2) as [number, number];
+    const lead = shape.slice(0, -2);
+    const { u, s, vt } = svd(x);
+    expect([...u.shape, ...s.shape, ...vt.shape]).toEqual(
+      [
+        [...lead, m, Math.min(m, n)],
+        [...lead, Math.min(m, n)],
+        [...lead, Math.min(m, n), n],
+      ].flat(),
+    );
+    expect([...pinv(x).shape]).toEqual([...lead, n, m]);
+    expect([...linalg.matrixRank(x).shape]).toEqual(lead);
+    expect([...qr(x).q.shape]).toEqual([...lead, m, Math.min(m, n)]);
+    if (m !== n) continue;
+    expect([...det(x).shape, ...inverse(x).shape]).toEqual([...lead, ...shape]);
+    for (const f of [cholesky, matrixExp, linalg.sqrtm]) expect([...f(x).shape]).toEqual(shape);
+    expect([...linalg.eigh(x).w.shape]).toEqual([...lead, n]);
+  }
+});
+
+test("completed bases are orthogonal, and keep the factors", () => {
+  for (const shape of [
+    [5, 2],
+    [2, 5],
+    [2, 4, 3],
+  ]) {
+    const x = randn(shape, { dtype: "float64" });
+    const { u, vt } = svd(x, { fullMatrices: true });
+    for (const q of [u, vt]) {
+      const id = eye(q.shape.at(-1)!, q.shape.at(-1)!, { dtype: "float64" });
+      expect(matmul(q, q, { transA: true }).sub(id).abs().amax().itemSync()).toBeLessThan(1e-13);
+    }
+  }
 });
 
 test("norms and condition numbers", () => {
