@@ -20,6 +20,7 @@ export const METHODS = [
   "maxPool1d", "maxPool1dWithIndices", "avgPool1d", "lpPool1d", "adaptiveAvgPool1d", "adaptiveMaxPool1d", "adaptiveMaxPool1dWithIndices",
   "lpPool2d", "maxUnpool1d", "maxUnpool2d",
   "interpolate", "gridSample", "affineGrid", "pixelShuffle", "pixelUnshuffle", "channelShuffle",
+  "dropout1d", "dropout2d", "dropout3d", "alphaDropout",
   "groupNorm", "instanceNorm", "rmsNorm", "localResponseNorm",
   "batchNorm", "layerNorm", "softmax", "logSoftmax", "embedding", "dropout",
   "randLike", "randnLike", "copy_", "fill_", "zero_", "add_", "mul_", "uniform_", "normal_",

@@ -3,6 +3,7 @@
  */
 export * from "./arithmetic.js";
 export * from "./cast.js";
+export * from "./channeldropout.js";
 export * from "./conv1d.js";
 export * from "./conv2d.js";
 export * from "./conv3d.js";
