@@ -10,7 +10,17 @@
     "cflags!": ["-O2", "-fno-exceptions"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++14", "-std=gnu++20", "-O2"],
     "cflags_cc": ["<@(cflags_all)"],
-    "xcode_settings": { "GCC_ENABLE_CPP_EXCEPTIONS": "YES", "CLANG_CXX_LANGUAGE_STANDARD": "c++20", "OTHER_CPLUSPLUSFLAGS": ["-ffp-contract=off"] }
+    "xcode_settings": {
+      "GCC_ENABLE_CPP_EXCEPTIONS": "YES", "GCC_SYMBOLS_PRIVATE_EXTERN": "YES", "CLANG_CXX_LANGUAGE_STANDARD": "c++20",
+      "GCC_OPTIMIZATION_LEVEL": "3", "MACOSX_DEPLOYMENT_TARGET": "11.0",
+      "OTHER_CPLUSPLUSFLAGS": ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+    },
+    # MSVC has no vector extensions: clang-cl compiles.
+    "msbuild_toolset": "ClangCL",
+    "msvs_settings": { "VCCLCompilerTool": {
+      "ExceptionHandling": 1, "RuntimeTypeInfo": "true", "Optimization": 2,
+      "AdditionalOptions": ["/std:c++20", "/clang:-ffp-contract=off", "/clang:-fno-math-errno", "/clang:-fno-trapping-math", "-Wno-psabi"]
+    } }
   },
   "targets": [
     {
@@ -38,12 +48,14 @@
         {
           "target_name": "cpu_avx2", "type": "static_library", "sources": ["<@(cpu_sources)"],
           "defines": ["ISA=avx2"], "cflags": ["-mavx2", "-mfma"],
-          "xcode_settings": { "OTHER_CFLAGS": ["-mavx2", "-mfma"] }
+          "xcode_settings": { "OTHER_CFLAGS": ["-mavx2", "-mfma"] },
+          "msvs_settings": { "VCCLCompilerTool": { "AdditionalOptions": ["-mavx2", "-mfma"] } }
         },
         {
           "target_name": "cpu_avx512", "type": "static_library", "sources": ["<@(cpu_sources)"],
           "defines": ["ISA=avx512"], "cflags": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
-          "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"] }
+          "xcode_settings": { "OTHER_CFLAGS": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"] },
+          "msvs_settings": { "VCCLCompilerTool": { "AdditionalOptions": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"] } }
         }
       ]
     }],

@@ -2,7 +2,12 @@ import { defineConfig } from "vitest/config";
 
 // Tests run against dist (what ships); Node loads it natively so that the addon exists once a process.
 export default defineConfig({
-  resolve: { alias: { napier: new URL("./dist/index.js", import.meta.url).pathname } },
+  resolve: {
+    alias: [
+      { find: /^napier$/, replacement: new URL("./dist/index.js", import.meta.url).pathname },
+      { find: /^napier\/classic$/, replacement: new URL("./dist/classic/index.js", import.meta.url).pathname },
+    ],
+  },
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/long/**"],

@@ -1,8 +1,9 @@
 /**
- * npm run bench -- [ops|steps] [filter] [--json FILE] [--rounds N] [--budget MS]
+ * npm run bench -- [ops|steps|tables] [filter] [--json FILE] [--rounds N] [--budget MS]
  *
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
- * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run.
+ * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
+ * the bench shapes of every op's case table, ours alone.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -13,6 +14,7 @@ import { parseArgs } from "node:util";
 import { addon } from "#lib/native.js";
 import { type Case, ops, steps } from "./cases.js";
 import { measurePeak, type Peak } from "./peak.js";
+import { benchTables } from "./tables.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -54,7 +56,7 @@ function contender(name: string, command: string, args: string[], env: NodeJS.Pr
 }
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const rivals = here("../../bench/rivals/");
+const rivals = here("../../../bench/rivals/");
 
 /** PyTorch's better setting: jemalloc that keeps its pages, pinned threads (docs/benchmarks.md). */
 function pytorch(): Contender[] {
@@ -113,6 +115,12 @@ function line(c: Case, r: Result, ours: Result, peak: Peak): string {
     : [rate * 1e3, "GB/s", (rate * 1e3) / peak.gbytes];
   const ratio = r === ours ? "" : `${(r.msMedian / ours.msMedian).toFixed(2)}x`;
   return `  ${r.contender.padEnd(14)} ${r.msMedian.toFixed(3).padStart(10)} ms ${amount.toFixed(1).padStart(8)} ${unit.padEnd(7)} ${(100 * share).toFixed(0).padStart(4)} %  ${ratio}`;
+}
+
+if (first === "tables") {
+  const found = await benchTables(others.join(" "), budget / 4, measurePeak());
+  if (values.json) await writeFile(values.json, `${JSON.stringify(found, null, 1)}\n`);
+  process.exit(0);
 }
 
 const contenders = [

@@ -24,7 +24,8 @@ export interface GraphNode {
   grad: Tensor | null;
 }
 
-interface Edge {
+/** @internal */
+export interface Edge {
   node: GraphNode;
   output: number;
 }
@@ -228,12 +229,15 @@ interface Walk {
   createGraph: boolean;
   /** Gradients asked for by grad(): (node, output) to its place in the answer. */
   capture: Map<GraphNode, Map<number, number>> | null;
+  /** Nodes with smaller ids are ends: captured, never run. Default 0. */
+  until?: number;
 }
 
 /** Nodes that lead to a wanted one, newest first. */
 function reachable(
   roots: GraphNode[],
   capture: Walk["capture"],
+  until: number,
 ): { order: GraphNode[]; needed: Set<GraphNode> | null } {
   const seen = new Set<GraphNode>();
   const stack = [...roots];
@@ -241,6 +245,7 @@ function reachable(
     const node = stack.pop()!;
     if (seen.has(node)) continue;
     seen.add(node);
+    if (node.id < until) continue;
     for (const edge of node.edges) if (edge && !seen.has(edge.node)) stack.push(edge.node);
   }
   const order = [...seen].sort((a, b) => b.id - a.id);
@@ -254,9 +259,11 @@ function reachable(
 }
 
 function walk(roots: { node: GraphNode; output: number; dy: Tensor }[], options: Walk): (Tensor | null)[] {
+  const { until = 0 } = options;
   const { order, needed } = reachable(
     roots.map((r) => r.node),
     options.capture,
+    until,
   );
   const pending = new Map<GraphNode, (Tensor | null)[]>();
   const captured: (Tensor | null)[] = [];
@@ -284,7 +291,8 @@ function walk(roots: { node: GraphNode; output: number; dy: Tensor }[], options:
       if (!options.retainGraph && !options.capture) node.release();
       continue;
     }
-    if (node.hooks) {
+    const end = node.id < until;
+    if (node.hooks && !end) {
       for (const [output, hooks] of node.hooks) {
         for (const hook of hooks) {
           const dy = dys[output];
@@ -298,7 +306,7 @@ function walk(roots: { node: GraphNode; output: number; dy: Tensor }[], options:
       for (const [output, at] of wanted)
         captured[at] = dys[output] ? linkedAlias(dys[output], options.createGraph) : null;
     if (node.keepsGrad && options.capture === null && dys[0]) accumulate(node, dys[0], options.createGraph);
-    const wants = node.edges.map((e) => e !== null && (needed === null || needed.has(e.node)));
+    const wants = node.edges.map((e) => !end && e !== null && (needed === null || needed.has(e.node)));
     if (wants.includes(true)) {
       const dxs = scope(() => node.run(dys, wants)); // a gradient's own intermediates end here
       dxs.forEach((dx, i) => {
@@ -427,6 +435,46 @@ export function grad(
       );
     return g && place !== at ? linkedAlias(g, createGraph) : g;
   });
+}
+
+// ---- Parts of the graph (nn.checkpoint)
+
+/** @internal Nodes made from now on have this id or a larger one. */
+export const nextNodeId = (): number => nextId;
+
+/** @internal The nodes from `start` on that made `outputs`, and the (node, output) pairs before it that they lead to. */
+export function graphSince(outputs: readonly Tensor[], start: number): { nodes: GraphNode[]; edges: Edge[] } {
+  const nodes = new Set<GraphNode>();
+  const edges: Edge[] = [];
+  const visit = (edge: Edge | null) => {
+    if (!edge) return;
+    if (edge.node.id >= start)
+      nodes.add(edge.node); // a set's iteration meets what is added to it
+    else if (!edges.some((e) => e.node === edge.node && e.output === edge.output)) edges.push(edge);
+  };
+  for (const y of outputs) visit(edgeOf(y));
+  for (const node of nodes) node.edges.forEach(visit);
+  return { nodes: [...nodes], edges };
+}
+
+/** @internal The gradients that arrive at `edges`, all before `start`, from those of outputs made since; null: none. */
+export function gradsBefore(
+  outputs: readonly Tensor[],
+  dys: readonly (Tensor | null)[],
+  edges: readonly Edge[],
+  start: number,
+  createGraph: boolean,
+): (Tensor | null)[] {
+  const capture: NonNullable<Walk["capture"]> = new Map();
+  edges.forEach(({ node, output }, at) => {
+    if (!capture.has(node)) capture.set(node, new Map());
+    capture.get(node)!.set(output, at);
+  });
+  const roots = outputs.flatMap((y, i) => (dys[i] && y.node ? [seed("checkpoint", y, dys[i])] : []));
+  const found = withGrad(createGraph, "checkpoint", () =>
+    walk(roots, { retainGraph: createGraph, createGraph, capture, until: start }),
+  );
+  return edges.map((_, at) => found[at] ?? null);
 }
 
 // ---- On tensors

@@ -12,9 +12,28 @@ export const METHODS = [
   "to", "clone", "identity", "fullLike", "zerosLike", "onesLike",
   "neg", "abs", "square", "reciprocal", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid", "erf", "relu",
   "silu", "softplus", "gelu", "sign", "floor", "ceil", "trunc", "round", "powScalar", "leakyRelu", "elu", "clamp",
+  "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "deg2rad", "rad2deg", "hypot", "copysign",
+  "exp2", "log2", "log10", "erfc", "erfinv", "lgamma", "digamma", "polygamma", "logit", "frac", "xlogy", "logaddexp",
+  "hardtanh", "relu6", "hardsigmoid", "hardswish", "selu", "celu", "mish", "logSigmoid", "softsign", "tanhshrink", "hardshrink",
+  "softshrink", "threshold", "prelu", "rrelu", "glu", "softmin",
+  "fmod", "remainder", "floorDivide", "bitwiseAnd", "bitwiseOr", "bitwiseXor", "bitwiseNot", "leftShift", "rightShift",
+  "isnan", "isinf", "isfinite", "maskedFill", "nanToNum", "heaviside", "rsub", "lerp", "addcmul", "addcdiv",
+  "oneHot", "emptyLike", "randintLike", "bernoulli", "multinomial",
+  "sub_", "div_", "lerp_", "addcmul_", "addcdiv_", "clamp_", "maskedFill_", "assign_",
   "sum", "mean", "variance", "prod", "amax", "amin", "argmax", "argmin", "any", "all", "sumTo",
+  "var", "std", "max", "min", "aminmax", "norm", "countNonzero", "logsumexp", "nansum", "nanmean", "isclose", "allclose", "arrayEqual",
+  "median", "nanmedian", "mode", "quantile", "nanquantile", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "diff",
+  "sort", "argsort", "topk", "kthvalue", "searchsorted", "bucketize", "isin", "unique", "uniqueConsecutive", "bincount", "histc", "histogram",
+  "nonzero", "maskedSelect", "maskedScatter",
+  "gather", "scatter", "scatterAdd", "indexSelect", "indexAdd", "take", "takeAlong",
   "reshape", "flatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "expand", "slice", "pad",
+  "narrow", "select", "unflatten", "movedim", "swapaxes", "broadcastTo", "atLeast1d", "atLeast2d", "atLeast3d", "flip", "fliplr", "flipud", "roll",
+  "rot90", "repeat", "tile", "repeatInterleave", "unfoldAxis", "split", "chunk", "unbind",
+  "tril", "triu", "diagonal", "diagEmbed", "diag", "trace", "outer", "kron",
   "matmul", "linear",
+  "mm", "bmm", "mv", "dot", "vdot", "addmm", "baddbmm", "addmv", "tensordot", "cross", "matrixPower",
+  "cdist", "pairwiseDistance", "cosineSimilarity", "normalize",
+  "cholesky", "det", "inverse", "lu", "matrixExp", "pinv", "qr", "slogdet", "svd",
   "conv2d", "maxPool2d", "maxPool2dWithIndices", "avgPool2d", "adaptiveAvgPool2d", "adaptiveMaxPool2d", "adaptiveMaxPool2dWithIndices",
   "conv1d", "conv3d", "convTranspose1d", "convTranspose2d", "convTranspose3d", "unfold", "fold",
   "maxPool1d", "maxPool1dWithIndices", "avgPool1d", "lpPool1d", "adaptiveAvgPool1d", "adaptiveMaxPool1d", "adaptiveMaxPool1dWithIndices",
@@ -24,11 +43,23 @@ export const METHODS = [
   "groupNorm", "instanceNorm", "rmsNorm", "localResponseNorm",
   "batchNorm", "layerNorm", "softmax", "logSoftmax", "embedding", "dropout",
   "randLike", "randnLike", "copy_", "fill_", "zero_", "add_", "mul_", "uniform_", "normal_",
+  "scaledDotProductAttention", "attentionWithWeights", "bilinear", "lstmCell", "gruCell", "embeddingBag", "stochasticDepth",
   "crossEntropy", "hinge", "mse", "bceWithLogits",
+  "nll", "multiMargin", "focal", "bce", "softMargin", "multiLabelSoftMargin", "multiLabelMargin", "sigmoidFocal", "dice", "l1", "smoothL1",
+  "huber", "poissonNll", "gaussianNll", "kl", "cosineEmbedding", "marginRanking", "hingeEmbedding", "tripletMargin", "infoNCE", "ctc",
 ] as const;
 
 type MethodOf<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
-export type Methods = { [K in (typeof METHODS)[number]]: MethodOf<(typeof ops)[K]> };
+/** Overloaded ops, whose methods a mapped type cannot tell. */
+interface Overloaded {
+  max: ops.SelectionMethod;
+  min: ops.SelectionMethod;
+  median: ops.SelectionMethod;
+  nanmedian: ops.SelectionMethod;
+}
+export type Methods = Overloaded & {
+  [K in Exclude<(typeof METHODS)[number], keyof Overloaded>]: MethodOf<(typeof ops)[K]>;
+};
 
 declare module "./tensor.js" {
   interface Tensor extends Methods {}

@@ -8,6 +8,8 @@
 #include <vector>
 #ifdef __linux__
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -56,6 +58,11 @@ SizeClass classOf(size_t bytes) {
 }
 constexpr int kClasses = 8 + (64 - 9) * 8;
 
+#ifdef _WIN32
+void* systemAlloc(size_t bytes) { return _aligned_malloc(bytes, 64); }
+void systemFree(void* p) { _aligned_free(p); }
+#else
+void systemFree(void* p) { free(p); }
 void* systemAlloc(size_t bytes) {
   void* p = nullptr;
   bool huge = bytes >= 2 * kHugePage;
@@ -66,6 +73,7 @@ void* systemAlloc(size_t bytes) {
 #endif
   return p;
 }
+#endif
 
 std::mutex poolMutex;
 // Leaked on purpose: buffers outlive static destructors when the process ends in mid-step.
@@ -90,7 +98,7 @@ void checkEnd(const Buffer* b) {
 void destroy(Buffer* b) {
   checkEnd(b);
   endAt(b->data, b->capacity, b->capacity);
-  free(b->data);
+  systemFree(b->data);
   delete b;
 }
 

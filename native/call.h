@@ -38,7 +38,7 @@ struct Operand {
 };
 
 // What each operand of a signature means to the caller: its letter in `signatures()`, and whether it is written.
-enum class Role { out, inout, in, none };
+enum class Role { out, inout, part, in, none };
 template <class A> struct ArgOf {
   static constexpr Role role = Role::none;
   static constexpr bool maybe = false, list = false, isSize = std::is_class_v<A>;
@@ -50,6 +50,7 @@ template <class A> struct ArgOf {
   };
 NAPIER_ARG(Out, out, false, false)
 NAPIER_ARG(InOut, inout, false, false)
+NAPIER_ARG(PartOut, part, false, false)
 NAPIER_ARG(MaybeOut, out, true, false)
 NAPIER_ARG(In, in, false, false)
 NAPIER_ARG(MaybeIn, in, true, false)
@@ -68,8 +69,8 @@ template <class A> using Arg = ArgOf<Plain<A>>;
 // Operands that share the op's dtype T; the others are Index, Mask or Any.
 template <class A>
 constexpr bool sharesDType =
-    std::is_same_v<A, Out> || std::is_same_v<A, InOut> || std::is_same_v<A, MaybeOut> || std::is_same_v<A, In> ||
-    std::is_same_v<A, MaybeIn> || std::is_same_v<A, InList> || std::is_same_v<A, InOutList>;
+    std::is_same_v<A, Out> || std::is_same_v<A, InOut> || std::is_same_v<A, PartOut> || std::is_same_v<A, MaybeOut> ||
+    std::is_same_v<A, In> || std::is_same_v<A, MaybeIn> || std::is_same_v<A, InList> || std::is_same_v<A, InOutList>;
 
 // Position of dtype d in the op's list of kernels, -1 if there is none. bool computes as uint8; MOVES go by width.
 template <class TypeList> struct Kinds;
@@ -320,7 +321,8 @@ private:
 
   void failOutputs(std::shared_ptr<const Failure> why, bool inPlaceToo) {
     uses.each([&](Use use) {
-      if (use.role == Role::out || (inPlaceToo && use.role == Role::inout)) use.buffer->fail(why);
+      if (use.role == Role::out || use.role == Role::part || (inPlaceToo && use.role == Role::inout))
+        use.buffer->fail(why);
     });
   }
 

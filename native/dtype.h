@@ -28,6 +28,7 @@ template <class... T> struct Types {};
 using FLOATS = Types<float, double>;
 using FLOAT32 = Types<float>;
 using INTEGERS = Types<int32_t, int64_t, uint8_t, int8_t>; // bool computes as uint8
+using PIXELS = Types<uint8_t, float, double>;
 using NUMBERS = Types<float, double, int32_t, int64_t, uint8_t, int8_t>;
 struct Bits8 {
   uint8_t bits;

@@ -1,7 +1,8 @@
 // What an op's signature in ops.def is written in. On the left the operand as the binding checks it (its count and
 // dtype are known), on the right what the kernel sees: typed pointers and integers, nothing else.
 //
-//   Out, InOut       T*                  written; updated in place
+//   Out, InOut       T*                  written; updated in place (kept as it is where an input failed)
+//   PartOut          T*                  written in part, and fails with its inputs: what an op fills piece by piece
 //   In, MaybeIn      const T*            read; null when absent
 //   MaybeOut         T*                  written; null when absent
 //   Index            Indices             int32, int64 or uint8 positions, read as int64
@@ -27,6 +28,7 @@ struct MutableView {
 
 struct Out : MutableView {};
 struct InOut : MutableView {};
+struct PartOut : MutableView {};
 struct MaybeOut : MutableView {};
 struct In : View {};
 struct MaybeIn : View {};
@@ -86,6 +88,7 @@ struct Fault {
 template <class T, class A> struct KernelArg { using type = A; };
 template <class T> struct KernelArg<T, Out> { using type = T*; };
 template <class T> struct KernelArg<T, InOut> { using type = T*; };
+template <class T> struct KernelArg<T, PartOut> { using type = T*; };
 template <class T> struct KernelArg<T, MaybeOut> { using type = T*; };
 template <class T> struct KernelArg<T, In> { using type = const T*; };
 template <class T> struct KernelArg<T, MaybeIn> { using type = const T*; };

@@ -82,7 +82,7 @@ struct AdaptivePool2dSize {
 };
 
 // x[planes, h, w] to y[planes, p, q]; an output is a weighed sum of tapsH x tapsW neighbours, an axis of 0 taps is kept.
-struct ResampleSize {
+struct TapsSize {
   int64_t planes, h, w, p, q, tapsH, tapsW;
   INLINE int64_t x() const { return mul(planes, h, w); }
   INLINE int64_t y() const { return mul(planes, p, q); }
@@ -115,11 +115,39 @@ struct GridSize {
   }
 };
 
+// A batch of m x n matrices for a factorisation (or of systems with n right-hand sides of m unknowns), at some 4 m n
+// (m + n) FLOPs each.
+struct MatrixSize {
+  int64_t batch, m, n;
+  INLINE int64_t x() const { return mul(batch, m, n); }
+  INLINE int64_t least() const { return m < n ? m : n; }
+  INLINE bool empty() const { return batch == 0 || m == 0 || n == 0; }
+  INLINE double flops() const { return 4.0 * double(batch) * double(m) * double(n) * (double(m) + double(n)); }
+};
+
+// Distances y[batch, m, n] of rows of a[batch, m, k] from rows of b[batch, n, k].
+struct DistanceSize {
+  int64_t batch, m, n, k;
+  INLINE int64_t y() const { return mul(batch, m, n); }
+  INLINE int64_t a() const { return mul(batch, m, k); }
+  INLINE int64_t b() const { return mul(batch, n, k); }
+  INLINE double flops() const { return 3.0 * double(batch) * double(m) * double(n) * double(k); }
+};
+
 // x[outer, reduce, inner] to y[outer, inner].
 struct ReduceSize {
   int64_t outer, reduce, inner;
   INLINE int64_t x() const { return mul(outer, reduce, inner); }
   INLINE int64_t y() const { return mul(outer, inner); }
+};
+
+// Positions along the middle of x[outer, n, inner]: y[outer, m, inner] takes, or adds to, x at index. `each`: an index for
+// every element of y; else one list of m for all of outer and inner.
+struct IndexSize {
+  int64_t outer, n, inner, m, each;
+  INLINE int64_t x() const { return mul(outer, n, inner); }
+  INLINE int64_t y() const { return mul(outer, m, inner); }
+  INLINE int64_t index() const { return each ? y() : m; }
 };
 
 // x[n, c, inner]: one mean and one variance a channel c over n and inner.
@@ -139,6 +167,91 @@ struct CropSize {
       if (*e < 0 || *e > most) return false;
     return h + 2 * pad >= p && w + 2 * pad >= q;
   }
+};
+
+// The extents of an array of any rank up to kMaxRank, as JavaScript wrote them: rank, extents.
+struct Extents {
+  int64_t rank, extent[kMaxRank];
+  static constexpr bool isList = true;
+  INLINE static bool parse(const int64_t* v, int64_t length, Extents& s) {
+    if (length < 1 || v[0] < 0 || v[0] > kMaxRank || length != 1 + v[0]) return false;
+    s.rank = v[0];
+    for (int64_t d = 0; d < s.rank; d++) s.extent[d] = v[1 + d];
+    return true;
+  }
+  INLINE int64_t count() const {
+    int64_t c = 1;
+    for (int64_t d = 0; d < rank; d++) c = mul(c, extent[d]);
+    return c;
+  }
+};
+
+// Pictures of p x q made of x[n, c, h, w].
+struct ResampleSize {
+  int64_t n, c, h, w, p, q;
+  INLINE int64_t x() const { return mul(n, c, h, w); }
+  INLINE int64_t y() const { return mul(n, c, p, q); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 24;
+    for (const int64_t* e = &n; e <= &q; e++)
+      if (*e < 0 || *e > most) return false;
+    return h >= 1 && w >= 1;
+  }
+  INLINE double flops() const { return 16.0 * double(n) * double(c) * double(p) * double(q); }
+};
+
+// x[n, c, h, w], and `k` of something for each picture: steps of a program, weights of a filter.
+struct PictureSize {
+  int64_t n, c, h, w, k;
+  INLINE int64_t x() const { return mul(n, c, h, w); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 24;
+    for (const int64_t* e = &n; e <= &k; e++)
+      if (*e < 0 || *e > most) return false;
+    return true;
+  }
+  INLINE double flops() const { return 8.0 * double(n) * double(c) * double(h) * double(w) * double(k); }
+};
+
+// Connectionist temporal classification: t steps of c classes for n samples, whose labels are rows of at most l.
+struct CtcSize {
+  int64_t t, n, c, l;
+  INLINE int64_t x() const { return mul(t, n, c); }
+  INLINE int64_t labels() const { return mul(n, l); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 30;
+    for (const int64_t* e = &t; e <= &l; e++)
+      if (*e < 0 || *e > most) return false;
+    return c >= 1;
+  }
+};
+
+// y[batch, t, dv] from q[batch, t, d], k[batch / group, s, d], v[batch / group, s, dv]: `group` queries share a key and a
+// value. heads: the last of the batch's dimensions, for the mask, whose element for batch n heads + h, row i and column j
+// is n maskBatch + h maskHead + i maskRow + j maskCol.
+struct AttentionSize {
+  int64_t batch, group, t, s, d, dv, causal, heads, maskBatch, maskHead, maskRow, maskCol;
+  INLINE int64_t q() const { return mul(batch, t, d); }
+  INLINE int64_t k() const { return mul(batch / group, s, d); }
+  INLINE int64_t v() const { return mul(batch / group, s, dv); }
+  INLINE int64_t y() const { return mul(batch, t, dv); }
+  INLINE bool valid() const {
+    return batch >= 0 && t >= 0 && s >= 0 && d >= 1 && dv >= 1 && d <= (1 << 20) && dv <= (1 << 20) && group >= 1 &&
+           heads >= 1 && batch % group == 0 && batch % heads == 0 && (causal == 0 || causal == 1) &&
+           s < (int64_t(1) << 40) && t < (int64_t(1) << 40) && mul(batch, t, s + 64) >= 0;
+  }
+  INLINE bool maskWithin(int64_t count) const {
+    if (batch == 0 || t == 0 || s == 0) return true;
+    int64_t reach = 0;
+    const int64_t steps[] = {mul(batch / heads - 1, maskBatch), mul(heads - 1, maskHead), mul(t - 1, maskRow),
+                             mul(s - 1, maskCol)};
+    for (int64_t step : steps) {
+      if (step < 0 || step >= count) return false; // so that the sum cannot overflow
+      reach += step;
+    }
+    return maskBatch >= 0 && maskHead >= 0 && maskRow >= 0 && maskCol >= 0 && reach < count;
+  }
+  INLINE double flops() const { return 2.0 * double(batch) * double(t) * double(s) * double(d + dv); }
 };
 
 // Reads extents and strides that JavaScript wrote as one list: rank, extents, then each operand's strides.

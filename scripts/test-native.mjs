@@ -61,8 +61,10 @@ function variants(mode) {
   return { built: ["scalar", ...names(true)].join(" "), missing: names(false).join(" ") };
 }
 
+const LONGEST = 15 * 60_000; // ms; a mode that hangs is a failure, not the end of everything after it
+
 function run(command, rest, env = {}) {
-  const { status } = spawnSync(command, rest, { stdio: "inherit", env: { ...process.env, ...env } });
+  const { status } = spawnSync(command, rest, { stdio: "inherit", timeout: LONGEST, env: { ...process.env, ...env } });
   return status === 0;
 }
 
@@ -121,10 +123,12 @@ for (const mode of modes) {
   }
   const driver = [`build/native-${mode}/driver`, record];
   const command = mode === "neon" ? [qemu(), ...driver] : driver;
-  const { status, signal, stdout } = spawnSync(command[0], command.slice(1), {
+  const { status, signal, stdout, error } = spawnSync(command[0], command.slice(1), {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],
     maxBuffer: 2 ** 28,
+    timeout: LONGEST,
+    killSignal: "SIGKILL",
     env: { TSAN_OPTIONS: "halt_on_error=1", UBSAN_OPTIONS: "print_stacktrace=1", ...process.env },
   });
   process.stdout.write(stdout);
@@ -133,7 +137,11 @@ for (const mode of modes) {
   failed += Number(counts?.[2] ?? 0);
   if (!counts || (status !== 0 && counts[2] === "0")) {
     failed++;
-    console.log(`FAILED ${mode}: the driver ended with ${signal ?? `code ${status}`}`);
+    const why =
+      error?.code === "ETIMEDOUT"
+        ? `was stopped after ${LONGEST / 60_000} minutes`
+        : `ended with ${signal ?? `code ${status}`}`;
+    console.log(`FAILED ${mode}: the driver ${why}`);
   }
 }
 mkdirSync("build", { recursive: true });

@@ -9,7 +9,11 @@ import { type Input, type Nd, randomOf, sizeOf } from "./nd.js";
 import { recording } from "./record.js";
 
 const vitest = process.env.VITEST ? await import("vitest") : undefined;
-const { describe, test, expect } = vitest ?? ({} as typeof import("vitest"));
+// Outside vitest (the benchmark and docs/ops.md load the tables too) a declaration does nothing.
+// biome-ignore lint/suspicious/noExplicitAny: stands in for any function of vitest
+const silent: any = new Proxy(() => silent, { get: () => silent });
+const { describe, test, expect } =
+  vitest ?? ({ describe: silent, test: silent, expect: silent } as typeof import("vitest"));
 
 export { describe, expect, test };
 
@@ -70,6 +74,16 @@ export interface BenchCase {
 }
 /** Every table's `bench` shapes, filled as the tables load. */
 export const benchCases: BenchCase[] = [];
+
+/** What a table says of its op; checkCase tests that it is so. */
+export interface OpTable {
+  op: string;
+  grad: boolean;
+  second: boolean;
+  dtypes: string[];
+}
+/** Every table, filled as they load. */
+export const tables: OpTable[] = [];
 
 // ---- Values
 
@@ -233,6 +247,14 @@ function sameBits(a: Outcome, b: Outcome, what: string): void {
 
 /** Declares the tests of one op. */
 export function checkOp<A extends unknown[] = []>(name: string, spec: Spec<A>): void {
+  const all = Object.values(spec.cases);
+  const grad = spec.grad ?? all.some((c) => c.grad ?? true);
+  tables.push({
+    op: name,
+    grad,
+    second: grad && (spec.second ?? true),
+    dtypes: [...new Set(all.flatMap((c) => c.dtypes ?? ["float32", "float64"]))],
+  });
   for (const [caseName, c] of Object.entries(spec.bench ?? {})) {
     benchCases.push({
       op: name,

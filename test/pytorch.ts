@@ -3,7 +3,7 @@
  * but no inputs: both sides compute them from the same integer hash (inputOf here, `values` in fixtures/ops/torch_cases.py).
  */
 import { readFileSync } from "node:fs";
-import { grad, scope, type Tensor, tensor } from "napier";
+import { grad, nn, scope, type Tensor, tensor } from "napier";
 import { describe, expect, test } from "vitest";
 
 interface Values {
@@ -90,7 +90,7 @@ export function checkTorch(name: string, runs: Record<string, TorchRun>, float32
         const made = runs[c.op]!(inputs, c.options);
         const results = Array.isArray(made) ? made : [made];
         expect(results.length, "results").toBe(c.results.length);
-        results.forEach((y, i) => expectNear(y, c.results[i]!, tolerance, `result ${i}`));
+        for (const [i, y] of results.entries()) expectNear(y, c.results[i]!, tolerance, `result ${i}`);
         const leaves = inputs.filter((_, i) => c.inputs[i]!.grad);
         if (leaves.length === 0) return;
         const roots = results.filter((y) => y.requiresGrad);
@@ -113,4 +113,23 @@ export function checkTorch(name: string, runs: Record<string, TorchRun>, float32
       });
     });
   });
+}
+
+/**
+ * The module with these tensors in the place of its parameters, whose keys must be `keys`: gradients then arrive at the
+ * tensors themselves.
+ */
+export function withParameters<M extends nn.Module>(module: M, keys: string[], values: Tensor[]): M {
+  const named = module.namedParameters();
+  expect(named.map(([key]) => key).sort(), "state-dict keys").toEqual([...keys].sort());
+  const valueOf = new Map<unknown, Tensor>(named.map(([key, p]) => [p, values[keys.indexOf(key)]!]));
+  for (const m of module.modules()) {
+    for (const [property, p] of Object.entries(m)) {
+      if (!(p instanceof nn.Parameter)) continue;
+      const value = valueOf.get(p)!;
+      expect([...value.shape], property).toEqual([...p.shape]);
+      (m as unknown as Record<string, Tensor>)[property] = value;
+    }
+  }
+  return module;
 }

@@ -39,9 +39,24 @@ const SETS = {
       augment: new data.Compose([new data.RandomCrop(32, { padding: 4 }), new data.RandomHorizontalFlip()]),
     },
   },
+  cifar100: {
+    open: data.cifar100,
+    files: "train.bin and test.bin, the binary version: https://www.cs.toronto.edu/~kriz/cifar.html",
+    preset: {
+      model: "vgg-small",
+      epochs: 20,
+      batch: 128,
+      lr: 4e-3,
+      augment: new data.Compose([new data.RandomCrop(32, { padding: 4 }), new data.RandomHorizontalFlip()]),
+    },
+  },
 } as const satisfies Record<
   string,
-  { open: ((directory: string) => Promise<data.ImageSets>) | null; files: string; preset: Preset }
+  {
+    open: ((directory?: string, options?: data.NamedSetOptions) => Promise<data.ImageSets>) | null;
+    files: string;
+    preset: Preset;
+  }
 >;
 
 export type SetName = keyof typeof SETS;
@@ -49,22 +64,41 @@ export const SET_NAMES = Object.keys(SETS) as SetName[];
 
 export const presetOf = (name: SetName): Preset => SETS[name].preset;
 
-/** Throws unless --data is given just where it is needed. */
-export function checkDirectory(command: string, name: SetName, directory: string | undefined): void {
+/** Where the files of a data set come from. */
+export interface Source {
+  /** --data; with --download it may be absent: then the files are kept in the user's cache. */
+  directory: string | undefined;
+  download: boolean;
+}
+
+/** Throws unless --data or --download is given just where it is needed. */
+export function checkSource(command: string, name: SetName, { directory, download }: Source): void {
   const { open, files } = SETS[name];
-  if (open === null && directory !== undefined)
-    throw new UsageError(`napier ${command}: --dataset ${name} is drawn here and takes no --data.`);
-  if (open !== null && directory === undefined)
-    throw new UsageError(`napier ${command}: --dataset ${name} needs --data DIR, a folder with ${files}.`);
+  if (open === null && (directory !== undefined || download))
+    throw new UsageError(
+      `napier ${command}: --dataset ${name} is drawn here and takes no --${download ? "download" : "data"}.`,
+    );
+  if (open !== null && directory === undefined && !download)
+    throw new UsageError(
+      `napier ${command}: --dataset ${name} needs --data DIR, a folder with ${files}; or --download, which fetches them.`,
+    );
 }
 
 /** Reads (or draws) a data set. What is missing is said with what was looked for and where to get it. */
-export async function openSets(command: string, name: SetName, directory: string | undefined): Promise<data.ImageSets> {
-  checkDirectory(command, name, directory);
+export async function openSets(command: string, name: SetName, source: Source): Promise<data.ImageSets> {
+  checkSource(command, name, source);
   const { open } = SETS[name];
   if (open === null) return data.glyphs();
+  const { directory, download } = source;
+  let shown = "";
+  const onProgress = ({ file, received, total }: data.DownloadProgress) => {
+    const share =
+      total === null ? `${Math.floor(received / 1e7) * 10} MB` : `${Math.floor((10 * received) / total) * 10} %`;
+    if (`${file}${share}` !== shown) process.stderr.write(`${file}: ${share}\n`);
+    shown = `${file}${share}`;
+  };
   try {
-    return await open(directory!);
+    return await open(directory, { download, onProgress });
   } catch (error) {
     throw new Failure(`napier ${command}: ${(error as Error).message}`);
   }

@@ -11,6 +11,7 @@ const OPTIONS = {
   model: { value: "FILE", help: "model.safetensors of a training run" },
   dataset: { value: "NAME", help: `${SET_NAMES.join(", ")}; default: what the model was trained on` },
   data: { value: "DIR", help: "where the files of the data set are" },
+  download: { help: "fetch what is missing there, or in the user's cache without --data" },
   json: { help: "print one JSON object as the last line of stdout" },
 } as const;
 
@@ -34,7 +35,7 @@ export async function run(args: string[]): Promise<number> {
     );
   }
   const dataset = setNameOf("eval", given.dataset ?? metadata.dataset);
-  const sets = await openSets("eval", dataset, given.data);
+  const sets = await openSets("eval", dataset, { directory: given.data, download: given.download ?? false });
   const model = modelOf(metadata);
   model.loadStateDict(await load(given.model));
   const { scores, loss, report } = await testModel(model, sets);

@@ -22,6 +22,7 @@ export async function run(args: string[]): Promise<number> {
     command: "quickstart",
     dataset: "glyphs",
     directory: undefined,
+    download: false,
     model,
     epochs,
     batch,

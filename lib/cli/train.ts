@@ -11,6 +11,7 @@ import { describeOptions, oneOf, positiveNumber, readOptions, wholeNumber } from
 const OPTIONS = {
   dataset: { value: "NAME", help: `${SET_NAMES.join(", ")}; default glyphs, drawn here` },
   data: { value: "DIR", help: "where the files of the data set are" },
+  download: { help: "fetch what is missing there, or in the user's cache without --data" },
   model: { value: "NAME", help: `${models.list().join(", ")}; default: what suits the data set` },
   epochs: { value: "N", help: "passes through the data" },
   batch: { value: "N", help: "pictures a step; default 128" },
@@ -39,6 +40,7 @@ export async function run(args: string[]): Promise<number> {
     command: "train",
     dataset,
     directory: given.data,
+    download: given.download ?? false,
     model,
     epochs: wholeNumber("train", "epochs", given.epochs, preset.epochs),
     batch: wholeNumber("train", "batch", given.batch, preset.batch),

@@ -13,7 +13,7 @@ import { AdamW, OneCycleLR } from "../optim/index.js";
 import { manualSeed } from "../random.js";
 import { type FitResult, type TrainEvent, Trainer } from "../train/index.js";
 import { Progress } from "../viz/progress.js";
-import { checkDirectory, openSets, presetOf, type SetName } from "./datasets.js";
+import { checkSource, openSets, presetOf, type SetName } from "./datasets.js";
 import { DelayMeter, idleDelay } from "./delay.js";
 import { writeReport } from "./report.js";
 import { testModel } from "./testing.js";
@@ -22,6 +22,7 @@ export interface RunOptions {
   command: string;
   dataset: SetName;
   directory: string | undefined;
+  download: boolean;
   model: string;
   epochs: number;
   batch: number;
@@ -65,10 +66,11 @@ export const modelOf = ({ model, classes, inChannels, imageSize }: Record<string
 export async function runTraining(options: RunOptions): Promise<number> {
   const { command, dataset, model: modelName, epochs, batch, lr, seed, out, resume, json } = options;
   const say = json ? () => {} : console.log;
-  checkDirectory(command, dataset, options.directory);
+  checkSource(command, dataset, options);
   manualSeed(seed);
-  say(`${dataset}: ${options.directory ? `reading ${options.directory}` : "drawing pictures"}`);
-  const sets = await openSets(command, dataset, options.directory);
+  const from = options.directory ?? (options.download ? "the user's cache" : null);
+  say(`${dataset}: ${from ? `reading ${from}` : "drawing pictures"}`);
+  const sets = await openSets(command, dataset, options);
   const { augment } = presetOf(dataset);
   const loader = new DataLoader(sets.train, {
     batchSize: batch,

@@ -8,14 +8,17 @@ import { k } from "../native.js";
 import { checkIndices } from "../ops/common.js";
 import { alias, empty, fromTyped, type Tensor } from "../tensor.js";
 import { collate, type Field, takeRows } from "./collate.js";
+import type { Pass, SampleKey } from "./draws.js";
 import { deriveSeed, permutation } from "./order.js";
-import type { Pass, Transform } from "./transforms.js";
+import type { Transform } from "./transforms.js";
 
 /** Anything with examples 0 to length - 1. */
 export interface Dataset {
   readonly length: number;
   /** The examples at `indices`, field by field: [n, ...] tensors that belong to the caller. */
   batch(indices: Int32Array, pass: Pass): Tensor[] | Promise<Tensor[]>;
+  /** How worker threads make the same examples, where they can: a module (see DataLoader) and what it gets. */
+  readonly worker?: { module: URL; options: unknown };
 }
 
 const indicesOf = (where: string, indices: Int32Array, length: number): Tensor => {
@@ -25,9 +28,9 @@ const indicesOf = (where: string, indices: Int32Array, length: number): Tensor =
 };
 
 /** Applies a transform to the first field; frees what it replaces. */
-export function transformFirst(transform: Transform, fields: Tensor[], samples: Tensor, pass: Pass): Tensor[] {
+export function transformFirst(transform: Transform, fields: Tensor[], key: SampleKey): Tensor[] {
   const [x, ...rest] = fields as [Tensor, ...Tensor[]];
-  const y = transform.apply(x, { ...pass, samples });
+  const y = transform.apply(x, key);
   if (y !== x) x.free();
   return [y, ...rest];
 }
@@ -69,7 +72,7 @@ export class TensorDataset implements Dataset {
   batch(indices: Int32Array, pass: Pass): Tensor[] {
     const ids = indicesOf("TensorDataset", indices, this.length);
     const fields = this.tensors.map((t) => takeRows(t, ids));
-    const batch = this.transform ? transformFirst(this.transform, fields, ids, pass) : fields;
+    const batch = this.transform ? transformFirst(this.transform, fields, { ...pass, samples: ids, indices }) : fields;
     ids.free();
     return batch;
   }

@@ -1,6 +1,13 @@
 /** Data sets, loaders and transforms, as users import them: `import { data } from "napier"`. */
-export { CIFAR10_CLASSES, readCifar10 } from "./cifar.js";
-export { collate, type Field } from "./collate.js";
+export {
+  CIFAR10_CLASSES,
+  CIFAR100_CLASSES,
+  CIFAR100_SUPERCLASSES,
+  type Cifar100Split,
+  readCifar10,
+  readCifar100,
+} from "./cifar.js";
+export { collate, collatePadded, type Field, type PadOptions } from "./collate.js";
 export {
   ConcatDataset,
   type Dataset,
@@ -10,24 +17,79 @@ export {
   TensorDataset,
   type TensorDatasetOptions,
 } from "./dataset.js";
+export type { DownloadOptions, DownloadProgress } from "./download.js";
+export type { Pass, SampleKey } from "./draws.js";
+export {
+  CenterCrop,
+  type Filter,
+  RandomAffine,
+  type RandomAffineOptions,
+  RandomPerspective,
+  type RandomPerspectiveOptions,
+  RandomResizedCrop,
+  type RandomResizedCropOptions,
+  RandomRotation,
+  Resize,
+  type WarpOptions,
+} from "./geometry.js";
 export { GLYPH_SIZE, type GlyphOptions, glyphImages } from "./glyphs.js";
 export { type Idx, parseIdx, readIdx } from "./idx.js";
 export { DataLoader, type DataLoaderOptions, type DataLoaderState } from "./loader.js";
 export {
+  type BatchTransform,
+  CutMix,
+  Cutout,
+  type MixOptions,
+  MixUp,
+  RandomErasing,
+  type RandomErasingOptions,
+} from "./mix.js";
+export type { PlainField } from "./plain.js";
+export { AutoAugment, RandAugment, type RandAugmentOptions, TrivialAugmentWide } from "./policies.js";
+export {
+  ColorJitter,
+  type ColorJitterOptions,
+  GaussianBlur,
+  type Jitter,
+  RandomAdjustSharpness,
+  RandomAutocontrast,
+  RandomEqualize,
+  RandomGrayscale,
+  RandomInvert,
+  RandomPosterize,
+  RandomSolarize,
+} from "./recolour.js";
+export {
+  type Batches,
+  BatchSampler,
+  DistributedSampler,
+  type DistributedSamplerOptions,
+  RandomSampler,
+  type Sampler,
+  SequentialSampler,
+  StratifiedSampler,
+  WeightedRandomSampler,
+} from "./samplers.js";
+export {
+  type Cifar100Options,
   cifar10,
+  cifar100,
   fashionMnist,
   type GlyphSetOptions,
   glyphs,
   type ImageSetOptions,
   type ImageSets,
   mnist,
+  type NamedSetOptions,
 } from "./sets.js";
+export { IterableDataset, type IterableDatasetOptions } from "./stream.js";
 export {
   Compose,
   Normalize,
-  type Pass,
   RandomCrop,
   RandomHorizontalFlip,
-  type SampleKey,
+  RandomVerticalFlip,
+  ToFloat,
   type Transform,
 } from "./transforms.js";
+export type { WorkerDataset, WorkerModule } from "./worker.js";

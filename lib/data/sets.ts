@@ -1,15 +1,28 @@
 /**
- * Data sets by name: glyphs (drawn here, nothing to fetch), MNIST, Fashion-MNIST, CIFAR-10. Pictures are kept as bytes
- * [n, c, h, w]; a batch is converted and normalised as it is made. Labels are int32.
+ * Data sets by name: glyphs (drawn here, nothing to fetch), MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100. Pictures are kept
+ * as bytes [n, c, h, w]; a batch is converted and normalised as it is made. Labels are int32. What is not in its folder is
+ * fetched where `download` says so, and never otherwise.
  */
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { show } from "../errors.js";
 import { unscoped } from "../memory.js";
 import { breathe } from "../native.js";
 import { fromTyped } from "../tensor.js";
-import { CIFAR10_CLASSES, readCifar10 } from "./cifar.js";
+import {
+  CIFAR_FILES,
+  CIFAR10_CLASSES,
+  CIFAR100_CLASSES,
+  CIFAR100_SUPERCLASSES,
+  readCifar10,
+  readCifar100,
+} from "./cifar.js";
 import { TensorDataset } from "./dataset.js";
+import { type DownloadOptions, datasetFolder, downloadFile, type RemoteFile } from "./download.js";
 import { GLYPH_SIZE, glyphImages } from "./glyphs.js";
 import { findIdx, readIdx } from "./idx.js";
+import { unpack } from "./tar.js";
 import { Normalize } from "./transforms.js";
 
 export interface ImageSets {
@@ -24,6 +37,12 @@ export interface ImageSets {
 export interface ImageSetOptions {
   /** Whether batches are normalised float32 (default), or bytes. */
   normalize?: boolean;
+}
+
+/** Of data sets that can be fetched. Their folder is `directory`, or one in the user's cache where none is given. */
+export interface NamedSetOptions extends ImageSetOptions, DownloadOptions {
+  /** Fetches what the folder lacks from the official addresses. Default false: nothing is ever fetched unasked. */
+  download?: boolean;
 }
 
 const DIGITS = Array.from({ length: 10 }, (_, i) => `${i}`);
@@ -103,6 +122,67 @@ export async function glyphs({
   return { train: await draw("train", train), test: await draw("test", test), classes: DIGITS, normalize: norm };
 }
 
+/** Where the four IDX files of a data set are, and their MD5 digests (those that PyTorch checks). */
+interface IdxSource {
+  where: "mnist" | "fashionMnist";
+  urls: readonly string[];
+  digests: Record<string, string>;
+}
+
+const MNIST: IdxSource = {
+  where: "mnist",
+  urls: ["https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"],
+  digests: {
+    "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
+  },
+};
+const FASHION_MNIST: IdxSource = {
+  where: "fashionMnist",
+  urls: ["http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"],
+  digests: {
+    "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
+  },
+};
+
+const KRIZ = "https://www.cs.toronto.edu/~kriz/";
+const ARCHIVES: Record<"cifar10" | "cifar100", RemoteFile> = {
+  cifar10: {
+    name: "cifar-10-binary.tar.gz",
+    urls: [`${KRIZ}cifar-10-binary.tar.gz`],
+    digest: "c32a1d4ab5d03f1284b67883e8d87530",
+  },
+  cifar100: {
+    name: "cifar-100-binary.tar.gz",
+    urls: [`${KRIZ}cifar-100-binary.tar.gz`],
+    digest: "03b5dce01913d631647c71ecec9e9cb8",
+  },
+};
+
+async function fetchIdx({ where, urls, digests }: IdxSource, directory: string, options: DownloadOptions) {
+  for (const [stem, digest] of Object.entries(digests)) {
+    const present = await findIdx(directory, stem).catch(() => null);
+    const name = `${stem}.gz`;
+    if (present === null)
+      await downloadFile(where, { name, urls: urls.map((url) => url + name), digest }, directory, options);
+  }
+}
+
+async function fetchCifar(name: "cifar10" | "cifar100", directory: string, options: DownloadOptions): Promise<void> {
+  const { folder, names } = CIFAR_FILES[name];
+  const inFolder = (path: string) =>
+    names.every((file) => existsSync(join(path, file)) || existsSync(join(path, `${file}.gz`)));
+  if (inFolder(directory) || inFolder(join(directory, folder))) return;
+  const archive = await downloadFile(name, ARCHIVES[name], directory, options);
+  await unpack(name, archive, join(directory, folder), names);
+  await rm(archive);
+}
+
 async function idxSets(
   where: string,
   directory: string,
@@ -135,20 +215,66 @@ async function idxSets(
   return { train: await read("train"), test: await read("t10k"), classes, normalize: norm };
 }
 
-/** MNIST: 60,000 and 10,000 handwritten digits, 28x28, from the four IDX files in `directory`, gzip or raw. */
-export function mnist(directory: string, { normalize = true }: ImageSetOptions = {}): Promise<ImageSets> {
+/**
+ * MNIST: 60,000 and 10,000 handwritten digits, 28x28, from the four IDX files in `directory`, gzip or raw.
+ *
+ * @param directory default: napier/datasets/mnist in the user's cache ($XDG_CACHE_HOME); so it is for the sets below
+ * @throws Error when a file is missing or torn, or cannot be fetched
+ */
+export async function mnist(
+  directory: string = datasetFolder("mnist"),
+  { normalize = true, download = false, ...options }: NamedSetOptions = {},
+): Promise<ImageSets> {
+  if (download) await fetchIdx(MNIST, directory, options);
   return idxSets("mnist", directory, DIGITS, new Normalize(0.1307, 0.3081), normalize);
 }
 
 /** Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 pictures of clothes in the format of MNIST. */
-export function fashionMnist(directory: string, { normalize = true }: ImageSetOptions = {}): Promise<ImageSets> {
+export async function fashionMnist(
+  directory: string = datasetFolder("fashion-mnist"),
+  { normalize = true, download = false, ...options }: NamedSetOptions = {},
+): Promise<ImageSets> {
+  if (download) await fetchIdx(FASHION_MNIST, directory, options);
   return idxSets("fashionMnist", directory, FASHION, new Normalize(0.286, 0.353), normalize);
 }
 
+function cifarSets(
+  splits: Record<"train" | "test", { images: Uint8Array; labels: Uint8Array }>,
+  classes: readonly string[],
+  norm: Normalize,
+  normalize: boolean,
+): ImageSets {
+  const set = ({ images, labels }: { images: Uint8Array; labels: Uint8Array }) =>
+    imageSet(images, labels, [3, 32, 32], normalize ? norm : null);
+  return { train: set(splits.train), test: set(splits.test), classes, normalize: norm };
+}
+
 /** CIFAR-10: 50,000 and 10,000 colour pictures, 32x32, from the binary version in `directory`. */
-export async function cifar10(directory: string, { normalize = true }: ImageSetOptions = {}): Promise<ImageSets> {
+export async function cifar10(
+  directory: string = datasetFolder("cifar10"),
+  { normalize = true, download = false, ...options }: NamedSetOptions = {},
+): Promise<ImageSets> {
+  if (download) await fetchCifar("cifar10", directory, options);
   const norm = new Normalize([0.4914, 0.4822, 0.4465], [0.247, 0.2435, 0.2616]);
-  const { train, test } = await readCifar10(directory);
-  const set = ({ images, labels }: typeof train) => imageSet(images, labels, [3, 32, 32], normalize ? norm : null);
-  return { train: set(train), test: set(test), classes: CIFAR10_CLASSES, normalize: norm };
+  return cifarSets(await readCifar10(directory), CIFAR10_CLASSES, norm, normalize);
+}
+
+export interface Cifar100Options extends NamedSetOptions {
+  /** The 100 classes (default), or their 20 superclasses. */
+  labels?: "fine" | "coarse";
+}
+
+/** CIFAR-100: 50,000 and 10,000 colour pictures, 32x32, of 100 classes, from the binary version in `directory`. */
+export async function cifar100(
+  directory: string = datasetFolder("cifar100"),
+  { normalize = true, download = false, labels = "fine", ...options }: Cifar100Options = {},
+): Promise<ImageSets> {
+  if (labels !== "fine" && labels !== "coarse")
+    throw new TypeError(`cifar100: expected labels "fine" or "coarse", got ${labels}`);
+  if (download) await fetchCifar("cifar100", directory, options);
+  const norm = new Normalize([0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]);
+  const { train, test } = await readCifar100(directory);
+  if (labels === "fine") return cifarSets({ train, test }, CIFAR100_CLASSES, norm, normalize);
+  const coarse = ({ images, coarse: labels }: typeof train) => ({ images, labels });
+  return cifarSets({ train: coarse(train), test: coarse(test) }, CIFAR100_SUPERCLASSES, norm, normalize);
 }

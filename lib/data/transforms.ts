@@ -9,25 +9,15 @@ import { type DType, k } from "../native.js";
 import { div, sub } from "../ops/arithmetic.js";
 import { tensor } from "../ops/create.js";
 import { empty, type Tensor } from "../tensor.js";
-
-/** One pass through the data, for whatever draws at random. */
-export interface Pass {
-  seed: number;
-  epoch: number;
-}
-
-/** What random transforms draw from. */
-export interface SampleKey extends Pass {
-  /** [n], int32: each example's number in the data set. */
-  samples: Tensor;
-}
+import { checkProbability, type SampleKey } from "./draws.js";
 
 /** Makes another batch of x [n, ...]; never changes x. May return x itself. */
 export interface Transform {
   apply(x: Tensor, key: SampleKey): Tensor;
 }
 
-function expectPictures(where: string, x: Tensor): [n: number, c: number, h: number, w: number] {
+/** The extents of pictures, or an error that names the transform. */
+export function expectPictures(where: string, x: Tensor): [n: number, c: number, h: number, w: number] {
   expect(x.ndim === 4, where, "pictures [n,c,h,w]", show(x.shape));
   return x.shape as [number, number, number, number];
 }
@@ -124,15 +114,51 @@ export class RandomHorizontalFlip implements Transform {
   readonly p: number;
 
   constructor(p = 0.5) {
-    if (!(p >= 0 && p <= 1)) throw new RangeError(`RandomHorizontalFlip: expected a probability from 0 to 1, got ${p}`);
-    this.p = p;
+    this.p = checkProbability("RandomHorizontalFlip", p);
   }
 
   apply(x: Tensor, { samples, seed, epoch }: SampleKey): Tensor {
     const [n, c, h, w] = expectPictures("RandomHorizontalFlip", x);
     const y = empty(x.shape, x.dtype);
-    if (y.size > 0) k.randomFlip(y, x, samples, this.p, seed, epoch, n, c * h, w);
+    if (y.size > 0) k.randomFlip(y, x, samples, this.p, seed, epoch, n, c * h, w, 1);
     return y;
+  }
+}
+
+/** Turns each picture upside down (as a mirror does) with probability p. */
+export class RandomVerticalFlip implements Transform {
+  readonly p: number;
+
+  constructor(p = 0.5) {
+    this.p = checkProbability("RandomVerticalFlip", p);
+  }
+
+  apply(x: Tensor, { samples, seed, epoch }: SampleKey): Tensor {
+    const [n, c, h, w] = expectPictures("RandomVerticalFlip", x);
+    const y = empty(x.shape, x.dtype);
+    if (y.size > 0) k.randomFlip(y, x, samples, this.p, seed, epoch, n, c, h, w);
+    return y;
+  }
+}
+
+/** Bytes to floats from 0 to 1 (x / 255); floats stay as they are. */
+export class ToFloat implements Transform {
+  readonly dtype: "float32" | "float64";
+  private readonly byChannels = new Map<number, Normalize>();
+
+  constructor({ dtype = "float32" }: { dtype?: "float32" | "float64" } = {}) {
+    this.dtype = dtype;
+  }
+
+  apply(x: Tensor): Tensor {
+    if (x.dtype !== "uint8") return x;
+    const c = x.shape[1] ?? 1;
+    let scale = this.byChannels.get(c);
+    if (scale === undefined) {
+      scale = new Normalize(Array(c).fill(0), Array(c).fill(1), { dtype: this.dtype });
+      this.byChannels.set(c, scale);
+    }
+    return scale.apply(x);
   }
 }
 

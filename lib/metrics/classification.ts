@@ -5,6 +5,8 @@
  * batches only keeps those counts. Definitions, the zero-division rule and the report's layout are scikit-learn's.
  */
 
+import { checkClass, checkClassCount, checkNotEmpty, checkSameLength, checkState, sum } from "./checks.js";
+
 /** Class indices: whole numbers from 0. Plain arrays and typed arrays alike. */
 export type Classes = ArrayLike<number>;
 
@@ -245,6 +247,16 @@ export class ClassificationMeter {
   reset(): void {
     this.#counts.fill(0);
   }
+
+  /** The counts, [classes * classes]: enough to go on later. */
+  state(): number[] {
+    return Array.from(this.#counts);
+  }
+
+  /** Takes over what state() gave. */
+  load(counts: readonly number[]): void {
+    this.#counts.set(checkState("ClassificationMeter.load", counts, this.classes ** 2));
+  }
 }
 
 function score(right: number, predicted: number, truth: number): PrecisionRecallF1 {
@@ -255,38 +267,13 @@ function score(right: number, predicted: number, truth: number): PrecisionRecall
   };
 }
 
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
 function checkPairs(op: string, predictions: Classes, labels: Classes): void {
   checkSameLength(op, predictions, labels);
   checkNotEmpty(op, labels.length);
 }
 
-function checkSameLength(op: string, predictions: Classes, labels: Classes): void {
-  if (predictions.length === labels.length) return;
-  throw new RangeError(
-    `${op}: expected as many predictions as labels, got ${predictions.length} predictions and ${labels.length} labels`,
-  );
-}
-
-function checkNotEmpty(op: string, count: number): void {
-  if (count > 0) return;
-  throw new RangeError(`${op}: expected at least one sample, got none. Is the data set, or its loader, empty?`);
-}
-
-function checkClassCount(op: string, classes: number): void {
-  if (Number.isSafeInteger(classes) && classes > 0) return;
-  throw new RangeError(`${op}: expected the number of classes to be a whole number above 0, got ${classes}`);
-}
-
-function checkClass(op: string, what: string, value: number, i: number, classes: number): number {
-  if (Number.isInteger(value) && value >= 0 && value < classes) return value;
-  throw new RangeError(`${op}: expected ${what} ${i} to be a class from 0 to ${classes - 1}, got ${value}`);
-}
-
-function largestClass(op: string, predictions: Classes, labels: Classes): number {
+/** The largest index among predictions [n] and labels [n]. */
+export function largestClass(op: string, predictions: Classes, labels: Classes): number {
   checkPairs(op, predictions, labels);
   let largest = 0;
   for (let i = 0; i < labels.length; i++) {

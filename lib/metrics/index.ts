@@ -1,5 +1,18 @@
 /** @file The metrics, as users import them: `import { metrics } from "napier"`. */
 export {
+  cohenKappa,
+  cohenKappaOf,
+  type FBetaOptions,
+  fBeta,
+  fBetaOf,
+  type KappaOptions,
+  matthews,
+  matthewsOf,
+  type OverlapScores,
+  overlap,
+  overlapOf,
+} from "./agreement.js";
+export {
   accuracy,
   type Classes,
   ClassificationMeter,
@@ -16,3 +29,24 @@ export {
   scoresOf,
   topKAccuracy,
 } from "./classification.js";
+export { brier, calibrationError, logLoss, ProbabilityMeter, type ProbabilityScores } from "./probability.js";
+export {
+  type AreaOptions,
+  averagePrecision,
+  type PrecisionRecallCurve,
+  precisionRecallCurve,
+  RankingMeter,
+  type RankingState,
+  type RocCurve,
+  rocAuc,
+  rocCurve,
+} from "./ranking.js";
+export {
+  explainedVariance,
+  meanAbsoluteError,
+  meanSquaredError,
+  RegressionMeter,
+  type RegressionScores,
+  r2,
+} from "./regression.js";
+export { TopKMeter } from "./topk.js";

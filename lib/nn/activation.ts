@@ -2,13 +2,35 @@
  * Activations and other layers without parameters.
  */
 import { expect, show } from "../errors.js";
+import {
+  celu,
+  glu,
+  hardshrink,
+  hardsigmoid,
+  hardswish,
+  hardtanh,
+  logSigmoid,
+  mish,
+  prelu,
+  relu6,
+  rrelu,
+  selu,
+  softmin,
+  softshrink,
+  softsign,
+  tanhshrink,
+  threshold,
+} from "../ops/activation.js";
 import { normalizeAxis } from "../ops/common.js";
+import { full } from "../ops/create.js";
 import { elu, gelu, leakyRelu, relu, sigmoid, silu, softplus, tanh } from "../ops/elementwise.js";
 import { dropout, type GeneratorOption } from "../ops/random.js";
 import { flatten, reshape } from "../ops/shape.js";
 import { logSoftmax, softmax } from "../ops/softmax.js";
 import { sizeOfShape, type Tensor } from "../tensor.js";
+import { expectCount, type FactoryOptions } from "./linear.js";
 import { Module } from "./module.js";
+import { type Parameter, parameter } from "./parameter.js";
 
 type Plain = new () => Module & { forward(x: Tensor): Tensor };
 
@@ -28,8 +50,32 @@ export class Sigmoid extends plain(sigmoid) {}
 export class Tanh extends plain(tanh) {}
 /** x sigmoid(x) */
 export class SiLU extends plain(silu) {}
-/** log(1 + exp(x)) */
-export class Softplus extends plain(softplus) {}
+/** min(max(x, 0), 6) */
+export class ReLU6 extends plain(relu6) {}
+/** scale (x where positive, alpha (exp(x) - 1) elsewhere), self-normalising (Klambauer et al. 2017). */
+export class SELU extends plain(selu) {}
+/** x tanh(softplus(x)) */
+export class Mish extends plain(mish) {}
+/** x hardsigmoid(x) */
+export class Hardswish extends plain(hardswish) {}
+/** min(max(x + 3, 0), 6) / 6 */
+export class Hardsigmoid extends plain(hardsigmoid) {}
+/** log(sigmoid(x)) */
+export class LogSigmoid extends plain(logSigmoid) {}
+/** x / (1 + |x|) */
+export class Softsign extends plain(softsign) {}
+/** x - tanh(x) */
+export class Tanhshrink extends plain(tanhshrink) {}
+
+/** log(1 + exp(beta x)) / beta. Default beta 1. */
+export class Softplus extends Module {
+  constructor(readonly options: { beta?: number } = {}) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return softplus(x, this.options);
+  }
+}
 /** x itself. */
 export class Identity extends plain((x) => x) {}
 
@@ -66,6 +112,153 @@ export class ELU extends Module {
   }
   protected override describe(): string {
     return `${this.alpha}`;
+  }
+}
+
+/** x where positive, alpha (exp(x / alpha) - 1) elsewhere. Default 1. */
+export class CELU extends Module {
+  constructor(readonly alpha = 1) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return celu(x, this.alpha);
+  }
+  protected override describe(): string {
+    return `${this.alpha}`;
+  }
+}
+
+/** x kept between two numbers, -1 and 1 by default. */
+export class Hardtanh extends Module {
+  constructor(
+    readonly low = -1,
+    readonly high = 1,
+  ) {
+    super();
+    expect(low <= high, "Hardtanh", "low <= high", `${low} and ${high}`);
+  }
+  forward(x: Tensor): Tensor {
+    return hardtanh(x, this.low, this.high);
+  }
+  protected override describe(): string {
+    return `${this.low}, ${this.high}`;
+  }
+}
+
+/** 0 where |x| <= lambda, x elsewhere. Default 0.5. */
+export class Hardshrink extends Module {
+  constructor(readonly lambda = 0.5) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return hardshrink(x, this.lambda);
+  }
+  protected override describe(): string {
+    return `${this.lambda}`;
+  }
+}
+
+/** x moved towards 0 by lambda, and 0 where |x| <= lambda. Default 0.5. */
+export class Softshrink extends Module {
+  constructor(readonly lambda = 0.5) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return softshrink(x, this.lambda);
+  }
+  protected override describe(): string {
+    return `${this.lambda}`;
+  }
+}
+
+/** x where it is above `limit`, `value` elsewhere. */
+export class Threshold extends Module {
+  constructor(
+    readonly limit: number,
+    readonly value: number,
+  ) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return threshold(x, this.limit, this.value);
+  }
+  protected override describe(): string {
+    return `${this.limit}, ${this.value}`;
+  }
+}
+
+export interface PReLUOptions extends FactoryOptions {
+  /** What the slopes start from. Default 0.25. */
+  init?: number;
+}
+/** x where positive, weight x elsewhere, with slopes that are learned: one, or one a channel. weight: [numParameters]. */
+export class PReLU extends Module {
+  weight: Parameter;
+  constructor(
+    readonly numParameters = 1,
+    { init = 0.25, dtype }: PReLUOptions = {},
+  ) {
+    super();
+    expectCount("PReLU", "parameters", numParameters);
+    this.weight = parameter(() => full([numParameters], init, { dtype }));
+  }
+  forward(x: Tensor): Tensor {
+    return prelu(x, this.weight);
+  }
+  protected override describe(): string {
+    return `${this.numParameters}`;
+  }
+}
+
+/** x where positive, slope x elsewhere: drawn evenly from [lower, upper) in training, their mean in eval. */
+export class RReLU extends Module {
+  constructor(
+    readonly lower = 1 / 8,
+    readonly upper = 1 / 3,
+    readonly options: GeneratorOption = {},
+  ) {
+    super();
+    expect(lower <= upper, "RReLU", "lower <= upper", `${lower} and ${upper}`);
+  }
+  forward(x: Tensor): Tensor {
+    return rrelu(x, { lower: this.lower, upper: this.upper, training: this.training, ...this.options });
+  }
+  protected override describe(): string {
+    return `${this.lower}, ${this.upper}`;
+  }
+}
+
+/** a sigmoid(b), a and b the halves of x along an axis. Default the last. */
+export class GLU extends Module {
+  constructor(readonly axis = -1) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return glu(x, this.axis);
+  }
+  protected override describe(): string {
+    return `${this.axis}`;
+  }
+}
+
+/** exp(-x) / sum exp(-x) along an axis. Default the last. */
+export class Softmin extends Module {
+  constructor(readonly axis = -1) {
+    super();
+  }
+  forward(x: Tensor): Tensor {
+    return softmin(x, this.axis);
+  }
+  protected override describe(): string {
+    return `${this.axis}`;
+  }
+}
+
+/** softmax over the channels of pictures [n, c, h, w] or [c, h, w]. */
+export class Softmax2d extends Module {
+  forward(x: Tensor): Tensor {
+    expect(x.ndim === 3 || x.ndim === 4, "Softmax2d", "x [n,c,h,w] or [c,h,w]", show(x.shape));
+    return softmax(x, -3);
   }
 }
 

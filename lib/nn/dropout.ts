@@ -2,7 +2,7 @@
  * Dropout of whole channels, and AlphaDropout. Dropout itself is in activation.ts.
  */
 import { expect } from "../errors.js";
-import { alphaDropout, dropout1d, dropout2d, dropout3d } from "../ops/channeldropout.js";
+import { alphaDropout, dropout1d, dropout2d, dropout3d } from "../ops/channelDropout.js";
 import type { DropoutOptions, GeneratorOption } from "../ops/random.js";
 import type { Tensor } from "../tensor.js";
 import { Module } from "./module.js";

@@ -89,3 +89,7 @@ export const xavierUniform_ = <X extends Tensor>(w: X, options: XavierOptions = 
 /** Glorot & Bengio 2010: normal with variance gain^2 2 / (fanIn + fanOut). */
 export const xavierNormal_ = <X extends Tensor>(w: X, options: XavierOptions = {}): X =>
   normal_(w, 0, xavierStd(w, options), options);
+
+export * from "./initMatrix.js";
+/** PyTorch's name. */
+export { gainOf as calculateGain };

@@ -12,7 +12,7 @@
  *
  * State-dict keys are the property names, joined by dots; library modules name them as PyTorch does (running_mean).
  */
-import { noGrad } from "../autograd.js";
+import { isGradEnabled, noGrad } from "../autograd.js";
 import { type Device, dtypeOrDevice } from "../devices.js";
 import { show } from "../errors.js";
 import { keep, unscoped } from "../memory.js";
@@ -20,6 +20,7 @@ import { type DType, FLOATS } from "../native.js";
 import { isFloat } from "../ops/common.js";
 import { copy_ } from "../ops/inplace.js";
 import { alias, isDType, Tensor } from "../tensor.js";
+import { type BackwardHook, type BackwardPreHook, type GradientHooks, withGradientHooks } from "./hooks.js";
 import { convert, Parameter } from "./parameter.js";
 import { type SummaryOptions, summarize } from "./summary.js";
 
@@ -56,6 +57,7 @@ export type ForwardPreHook = (module: Module, inputs: readonly unknown[]) => rea
 interface Hooks {
   before: Set<ForwardPreHook>;
   after: Set<ForwardHook>;
+  gradients: GradientHooks;
   /** Gives forward() its old form back. */
   unwrap: () => void;
 }
@@ -255,11 +257,28 @@ export abstract class Module {
     return this.#hook(this.#wrapped().before, hook);
   }
 
+  /**
+   * Calls `hook(module, gradInputs, gradOutputs)` in backward, when the gradients of this module's inputs are known (where
+   * no input has one: when those of its outputs are); gradients that it returns replace those of the inputs. Inputs and
+   * outputs are the tensors among forward's arguments, and its result or the elements of the array that it returns. The
+   * gradients live as long as the hook runs: clone() one to keep it. Returns what removes the hook.
+   */
+  registerFullBackwardHook(hook: BackwardHook): () => void {
+    return this.#hook(this.#wrapped().gradients.after, hook);
+  }
+
+  /** Calls `hook(module, gradOutputs)` in backward before this module's gradients are computed; what it returns replaces them. Returns what removes it. */
+  registerFullBackwardPreHook(hook: BackwardPreHook): () => void {
+    return this.#hook(this.#wrapped().gradients.before, hook);
+  }
+
   #hook<H>(hooks: Set<H>, hook: H): () => void {
     hooks.add(hook);
     return () => {
       hooks.delete(hook);
-      if (this.#hooks?.before.size === 0 && this.#hooks.after.size === 0) this.#hooks.unwrap();
+      if (!this.#hooks) return;
+      const { before, after, gradients, unwrap } = this.#hooks;
+      if (before.size + after.size + gradients.before.size + gradients.after.size === 0) unwrap();
     };
   }
 
@@ -273,11 +292,14 @@ export abstract class Module {
       if (own) Object.defineProperty(this, "forward", own);
       else Reflect.deleteProperty(this, "forward");
     };
-    const hooks: Hooks = { before: new Set(), after: new Set(), unwrap };
+    const gradients: GradientHooks = { before: new Set(), after: new Set() };
+    const hooks: Hooks = { before: new Set(), after: new Set(), gradients, unwrap };
     const value = (...inputs: unknown[]): unknown => {
       let given: readonly unknown[] = inputs;
       for (const hook of [...hooks.before]) given = hook(this, given) ?? given;
-      let output = forward.apply(this, [...given]);
+      const call = (inputs: readonly unknown[]) => forward.apply(this, [...inputs]);
+      const watched = gradients.before.size + gradients.after.size > 0 && isGradEnabled();
+      let output = watched ? withGradientHooks(this, gradients, given, call) : call(given);
       for (const hook of [...hooks.after]) output = hook(this, given, output) ?? output;
       return output;
     };

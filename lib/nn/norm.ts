@@ -3,7 +3,7 @@
  */
 import { expect, show } from "../errors.js";
 import { ones, zeros } from "../ops/create.js";
-import { instanceNorm } from "../ops/groupnorm.js";
+import { instanceNorm } from "../ops/groupNorm.js";
 import { add_ } from "../ops/inplace.js";
 import { batchNorm, layerNorm } from "../ops/norm.js";
 import type { Tensor } from "../tensor.js";

@@ -3,7 +3,7 @@
  */
 import type { Pair } from "../ops/common.js";
 import { type InterpolateOptions, interpolate } from "../ops/interpolate.js";
-import { channelShuffle, pixelShuffle, pixelUnshuffle } from "../ops/pixelshuffle.js";
+import { channelShuffle, pixelShuffle, pixelUnshuffle } from "../ops/pixelShuffle.js";
 import { fold, type UnfoldOptions, unfold } from "../ops/unfold.js";
 import type { Tensor } from "../tensor.js";
 import { listed } from "./describe.js";

@@ -89,6 +89,7 @@ export function summarize(
         undo.push(
           m.registerForwardPreHook(() => {
             row.flops -= counted();
+            return undefined;
           }),
           m.registerForwardHook((_, __, output) => {
             const outputs = tensorsOf(output);

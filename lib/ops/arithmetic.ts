@@ -2,63 +2,21 @@
  * Functions of two tensors (or a tensor and a number), broadcast as in PyTorch. The formulas are native/binary.def's.
  */
 import { algebra, record } from "../autograd.js";
-import { sameShape } from "../errors.js";
 import type { BinaryName } from "../kernels.js";
-import { type DType, k } from "../native.js";
+import { k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";
+import { binary, dtypeBeside, floatOperands, type Operand, operands } from "./binary.js";
 import { to } from "./cast.js";
-import { broadcastShapes, broadcastStrides, expectComputes, isFloat, promote, stridedSize } from "./common.js";
+import { broadcastShapes, broadcastStrides, expectComputes, stridedSize } from "./common.js";
 import { zerosLike } from "./create.js";
 import { log } from "./elementwise.js";
 import { sumTo } from "./reduce.js";
 
-export type Operand = Tensor | number;
-
-/** y of `dtype` from a and b of one dtype, broadcast. */
-function binary(name: BinaryName, a: Tensor, b: Tensor, dtype: DType): Tensor {
-  if (sameShape(a.shape, b.shape)) {
-    const y = empty(a.shape, dtype);
-    k[name](y, a, b, 1, a.size, 1, 1);
-    return y;
-  }
-  const shape = broadcastShapes(name, a.shape, b.shape);
-  const y = empty(shape, dtype);
-  k[name](y, a, b, ...stridedSize(name, shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape)));
-  return y;
-}
-
-/** The dtype that a number takes beside a tensor: it does not widen a float, and stays an integer if it can. */
-const dtypeBeside = (t: Tensor, x: number): DType =>
-  isFloat(t.dtype) ? t.dtype : !Number.isInteger(x) ? "float32" : t.dtype === "bool" ? "int32" : t.dtype;
-
-/** Both operands as tensors of their promoted dtype. */
-function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
-  if (typeof a === "number" && typeof b === "number")
-    throw new TypeError(`${op}: expected at least one tensor, got two numbers`);
-  for (const x of [a, b])
-    if (typeof x !== "number" && !(x instanceof Tensor))
-      throw new TypeError(`${op}: expected tensors or numbers, got ${typeof x}`);
-  const dtype =
-    typeof a === "number"
-      ? dtypeBeside(b as Tensor, a)
-      : typeof b === "number"
-        ? dtypeBeside(a, b)
-        : promote(a.dtype, b.dtype);
-  expectComputes(op, dtype);
-  const convert = (x: Operand): Tensor =>
-    typeof x === "number" ? scalar(x, dtype) : x.dtype === dtype ? x : to(x, dtype);
-  return [convert(a), convert(b)];
-}
+export type { Operand } from "./binary.js";
 
 /** The operands of + - *: two bools count, in int32. */
 const counting = (op: string, a: Operand, b: Operand): [Tensor, Tensor] =>
   operands(op, a, b).map((x) => (x.dtype === "bool" ? to(x, "int32") : x)) as [Tensor, Tensor];
-
-function scalar(value: number, dtype: DType): Tensor {
-  const y = empty([], dtype);
-  k.fill(y, value, 1);
-  return y;
-}
 
 /** alpha x + beta in one pass, for a number beside a tensor. */
 function affine(name: "addScalar" | "mulScalar", x: Tensor, alpha: number): Tensor {
@@ -106,7 +64,7 @@ export function mul(a: Operand, b: Operand): Tensor {
 
 /** a / b. Integers give float32, as in PyTorch. */
 export function div(a: Operand, b: Operand): Tensor {
-  const [p, q] = operands("div", a, b).map((x) => (isFloat(x.dtype) ? x : to(x, "float32"))) as [Tensor, Tensor];
+  const [p, q] = floatOperands("div", a, b);
   return record(binary("div", p, q, p.dtype), "div", { a: p, b: q }, { a: p, b: q }, (dy, { a, b }) => ({
     a: () => sumTo(div(dy, b), a.shape),
     b: () => sumTo(mul(div(mul(dy, a), mul(b, b)), -1), b.shape), // d(a / b) = -a / b^2 db
@@ -115,7 +73,7 @@ export function div(a: Operand, b: Operand): Tensor {
 
 /** a ** b */
 export function pow(a: Operand, b: Operand): Tensor {
-  const [p, q] = operands("pow", a, b).map((x) => (isFloat(x.dtype) ? x : to(x, "float32"))) as [Tensor, Tensor];
+  const [p, q] = floatOperands("pow", a, b);
   return record(binary("pow", p, q, p.dtype), "pow", { a: p, b: q }, { a: p, b: q }, (dy, { a, b }) => ({
     // b a^(b-1), and 0 where b is 0 (a^-1 may be infinite)
     a: () => sumTo(where(equal(b, 0), zerosLike(dy), mul(dy, mul(b, pow(a, sub(b, 1))))), a.shape),
@@ -147,7 +105,7 @@ function extreme(name: "maximum" | "minimum", a: Operand, b: Operand): Tensor {
 
 /** The angle of the point (b, a), in (-pi, pi]. */
 export function atan2(a: Operand, b: Operand): Tensor {
-  const [p, q] = operands("atan2", a, b).map((x) => (isFloat(x.dtype) ? x : to(x, "float32"))) as [Tensor, Tensor];
+  const [p, q] = floatOperands("atan2", a, b);
   return record(binary("atan2", p, q, p.dtype), "atan2", { a: p, b: q }, { a: p, b: q }, (dy, { a, b }) => {
     const norm = () => add(mul(a, a), mul(b, b));
     return {
@@ -182,9 +140,13 @@ const logical =
   (name: BinaryName) =>
   (a: Tensor, b: Tensor): Tensor =>
     binary(name, to(a, "bool"), to(b, "bool"), "bool");
+/** Whether both are not 0. */
 export const logicalAnd: (a: Tensor, b: Tensor) => Tensor = logical("logicalAnd");
+/** Whether one of both is not 0. */
 export const logicalOr: (a: Tensor, b: Tensor) => Tensor = logical("logicalOr");
+/** Whether exactly one of both is not 0. */
 export const logicalXor: (a: Tensor, b: Tensor) => Tensor = logical("logicalXor");
+/** Whether x is 0. */
 export function logicalNot(x: Tensor): Tensor {
   const mask = to(x, "bool");
   const y = empty(x.shape, "bool");

@@ -5,6 +5,7 @@ import { isGradEnabled } from "../autograd.js";
 import { expect, ShapeError, show } from "../errors.js";
 import { type DType, FLOATS } from "../native.js";
 import { Tensor } from "../tensor.js";
+import { to } from "./cast.js";
 
 /** Rank in the promotion order: bool < integers < floats. */
 const ORDER: Record<DType, number> = {
@@ -33,6 +34,12 @@ export function expectComputes(op: string, dtype: DType): void {
   if (dtype === "bfloat16" || dtype === "float16") {
     throw new TypeError(`${op}: ${dtype} is for storage only; convert it first with .to("float32")`);
   }
+}
+
+/** x as it is where it holds floats, integers and bools as float32. */
+export function floating(op: string, x: Tensor): Tensor {
+  expectComputes(op, x.dtype);
+  return isFloat(x.dtype) ? x : to(x, "float32");
 }
 
 export function expectFloat(op: string, t: Tensor): void {

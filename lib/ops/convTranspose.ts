@@ -9,7 +9,8 @@ import { pictureOf } from "./columns.js";
 import { expectFloat, expectSameDType, type Pair, tupleOf } from "./common.js";
 import type { Triple } from "./conv3d.js";
 import { expectBias, gradX, LETTERS, type PerAxis } from "./convolve.js";
-import { pad, permute, reshape } from "./shape.js";
+import { pad } from "./pad.js";
+import { permute, reshape } from "./shape.js";
 
 interface Options<A> {
   /** Distance between the windows in y. Default 1. */

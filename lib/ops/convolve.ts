@@ -7,8 +7,8 @@ import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { expectFloat, expectSameDType, tupleOf } from "./common.js";
+import { pad } from "./pad.js";
 import { sum } from "./reduce.js";
-import { pad } from "./shape.js";
 
 /** The fields of Conv2dSize: n c h w o r s strideH strideW padH padW dilationH dilationW groups. */
 export type Conv2dSize = readonly [

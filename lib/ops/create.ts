@@ -128,14 +128,23 @@ export function full(shape: readonly number[], value: number, options: CreateOpt
   return finish(y, options);
 }
 
+/** A tensor of zeros. Default float32. */
 export const zeros = (shape: readonly number[], options?: CreateOptions): Tensor => full(shape, 0, options);
+/** A tensor of ones. Default float32. */
 export const ones = (shape: readonly number[], options?: CreateOptions): Tensor => full(shape, 1, options);
 
 const like = (x: Tensor, options: CreateOptions): CreateOptions => ({ dtype: x.dtype, ...options });
+/** A tensor of x's shape and dtype, filled with `value`. */
 export const fullLike = (x: Tensor, value: number, options: CreateOptions = {}): Tensor =>
   full(x.shape, value, like(x, options));
+/** Zeros of x's shape and dtype. */
 export const zerosLike = (x: Tensor, options: CreateOptions = {}): Tensor => full(x.shape, 0, like(x, options));
+/** Ones of x's shape and dtype. */
 export const onesLike = (x: Tensor, options: CreateOptions = {}): Tensor => full(x.shape, 1, like(x, options));
+
+/** A tensor of x's shape and dtype whose elements are anything until they are written, for in-place ops to fill. */
+export const emptyLike = (x: Tensor, options: CreateOptions = {}): Tensor =>
+  finish(empty(x.shape, checkDType("emptyLike", options.dtype ?? x.dtype)), options);
 
 /** start, start + step, ... below `end`. One argument: 0 to end. Integers give int32 unless `dtype` says otherwise. */
 export function arange(start: number, end?: number, step = 1, options: CreateOptions = {}): Tensor {
@@ -158,6 +167,25 @@ export function linspace(start: number, end: number, steps: number, options: Cre
   return finish(y, options);
 }
 
+/**
+ * base ** (`steps` evenly spaced exponents from start to end). Default base 10.
+ *
+ * @example
+ * logspace(-3, 0, 4); // [0.001, 0.01, 0.1, 1]
+ */
+export function logspace(
+  start: number,
+  end: number,
+  steps: number,
+  { base = 10, ...options }: CreateOptions & { base?: number } = {},
+): Tensor {
+  if (!Number.isSafeInteger(steps) || steps < 0)
+    throw new RangeError(`logspace: expected a number of steps from 0 up, got ${steps}`);
+  const step = steps > 1 ? (end - start) / (steps - 1) : 0;
+  const values = Float64Array.from({ length: steps }, (_, i) => base ** (start + i * step));
+  return tensor(values, { ...options, dtype: options.dtype ?? "float32" });
+}
+
 /** The n x m identity matrix (m = n by default). */
 export function eye(n: number, m = n, options: CreateOptions = {}): Tensor {
   const y = zeros([n, m], options);
@@ -165,5 +193,20 @@ export function eye(n: number, m = n, options: CreateOptions = {}): Tensor {
   if (diagonal.size > 0) k.writeStrided(y, diagonal, 0, 1, diagonal.size, m + 1);
   return y;
 }
+
+/** Rows and columns, [2, count] int32, of the rows x cols matrix's elements that `keep` says. */
+function indicesOf(op: string, rows: number, cols: number, keep: (row: number, col: number) => boolean): Tensor {
+  for (const n of [rows, cols])
+    if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`${op}: expected rows and columns from 0 up, got ${n}`);
+  const at: [number, number][] = [];
+  for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) if (keep(r, c)) at.push([r, c]);
+  return tensor(Int32Array.from([...at.map(([r]) => r), ...at.map(([, c]) => c)]), [2, at.length]);
+}
+/** Where a rows x cols matrix (square by default) lies on or below diagonal `offset`: [2, count], int32. */
+export const trilIndices = (rows: number, cols = rows, offset = 0): Tensor =>
+  indicesOf("trilIndices", rows, cols, (r, c) => c - r <= offset);
+/** Where a rows x cols matrix (square by default) lies on or above diagonal `offset`: [2, count], int32. */
+export const triuIndices = (rows: number, cols = rows, offset = 0): Tensor =>
+  indicesOf("triuIndices", rows, cols, (r, c) => c - r >= offset);
 
 algebra.fill = (shape, value, dtype) => full(shape, value, { dtype });

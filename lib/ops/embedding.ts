@@ -1,12 +1,14 @@
 /**
- * Rows of a table, looked up by number.
+ * Rows of a table, looked up by number; and rows of the identity, oneHot.
  */
 import { record } from "../autograd.js";
 import { expect, show } from "../errors.js";
-import { k } from "../native.js";
-import { empty, type Tensor } from "../tensor.js";
+import { type DType, k } from "../native.js";
+import { empty, isDType, type Tensor } from "../tensor.js";
 import { equal, where } from "./arithmetic.js";
-import { checkIndices } from "./common.js";
+import { to } from "./cast.js";
+import { checkIndices, isFloat } from "./common.js";
+import { amax } from "./reduce.js";
 import { unsqueeze } from "./shape.js";
 
 export interface EmbeddingOptions {
@@ -50,4 +52,29 @@ function scatter(ids: Tensor, dy: Tensor, rows: number, skip: number): Tensor {
       return skip < 0 ? ddy : where(unsqueeze(equal(ids, skip), -1), 0, ddy);
     },
   }));
+}
+
+export interface OneHotOptions {
+  /** Default int32. */
+  dtype?: DType;
+}
+/**
+ * y[..., c] = 1 where labels[...] is c, else 0: [...] to [..., numClasses]. A label outside 0 to numClasses - 1 is an error,
+ * at the call where labels came from host data, else when the result is read. Without `numClasses` it is the greatest label
+ * plus 1, for which the labels are read (blocking) unless their range is known.
+ *
+ * @example
+ * oneHot(tensor([0, 2], { dtype: "int32" }), 3); // [[1, 0, 0], [0, 0, 1]]
+ */
+export function oneHot(labels: Tensor, numClasses?: number, { dtype = "int32" }: OneHotOptions = {}): Tensor {
+  if (!isDType(dtype))
+    throw new TypeError(`oneHot: expected a dtype such as "float32" or "int32", got ${JSON.stringify(dtype)}`);
+  checkIndices("oneHot", "labels", labels, numClasses ?? Number.POSITIVE_INFINITY);
+  expect(numClasses !== undefined || labels.size > 0, "oneHot", "numClasses for empty labels", show(labels.shape));
+  const cols = numClasses ?? (labels.storage.range?.[1] ?? amax(labels).itemSync()) + 1;
+  expect(Number.isSafeInteger(cols) && cols >= 1, "oneHot", "a number of classes from 1 up", `${cols}`);
+  const computes = dtype === "bool" || (isFloat(dtype) && dtype !== "float64") ? "float32" : dtype;
+  const y = empty([...labels.shape, cols], computes);
+  k.oneHot(y, labels, cols, labels.size);
+  return to(y, dtype);
 }

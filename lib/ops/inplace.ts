@@ -5,10 +5,15 @@
  */
 import { ShapeError, sameShape, show } from "../errors.js";
 import { k } from "../native.js";
-import { empty, type Tensor } from "../tensor.js";
-import { to } from "./cast.js";
+import { empty, Tensor } from "../tensor.js";
+import { div, mul, sub } from "./arithmetic.js";
+import type { Operand } from "./binary.js";
+import { clone, to } from "./cast.js";
 import { broadcastStrides, expectComputes, expectInPlace, isFloat, stridedSize, written } from "./common.js";
-import { expand } from "./shape.js";
+import { full } from "./create.js";
+import { clamp } from "./elementwise.js";
+import { lerp, maskedFill } from "./select.js";
+import { expand, type SliceSpec, walkOf } from "./shape.js";
 
 /** `value` as x's dtype and shape. */
 function fitted(op: string, x: Tensor, value: Tensor): Tensor {
@@ -22,11 +27,11 @@ function fitted(op: string, x: Tensor, value: Tensor): Tensor {
   return sameShape(cast.shape, x.shape) ? cast : expand(cast, x.shape);
 }
 
-function checkBroadcasts(op: string, x: Tensor, value: Tensor): void {
-  const lead = x.ndim - value.ndim;
-  const fits = lead >= 0 && value.shape.every((e, d) => e === 1 || e === x.shape[lead + d]);
+function checkBroadcasts(op: string, { shape }: Pick<Tensor, "shape">, value: Tensor): void {
+  const lead = shape.length - value.ndim;
+  const fits = lead >= 0 && value.shape.every((e, d) => e === 1 || e === shape[lead + d]);
   if (!fits)
-    throw new ShapeError(`${op}: expected an operand that broadcasts to ${show(x.shape)}, got ${show(value.shape)}`);
+    throw new ShapeError(`${op}: expected an operand that broadcasts to ${show(shape)}, got ${show(value.shape)}`);
 }
 
 /** x = source, broadcast and converted to x's dtype. */
@@ -78,9 +83,97 @@ export function mul_<X extends Tensor>(x: X, other: Tensor | number): X {
   return x;
 }
 
+/** x -= alpha other */
+export function sub_<X extends Tensor>(x: X, other: Operand, { alpha = 1 }: { alpha?: number } = {}): X {
+  expectInPlace("sub_", x, other);
+  return add_(x, other, { alpha: -alpha });
+}
+
+/** x /= other; for floats. */
+export function div_<X extends Tensor>(x: X, other: Operand): X {
+  expectInPlace("div_", x, other);
+  expectFloats("div_", x);
+  const by = typeof other === "number" ? full([], other, { dtype: x.dtype }) : to(other, x.dtype);
+  checkBroadcasts("div_", x, by);
+  const strides = [x, by].map((t) => broadcastStrides(t.shape, x.shape));
+  k.div(x, x, by, ...stridedSize("div_", x.shape, ...strides));
+  written(x);
+  return x;
+}
+
+/** x += weight (end - x), a moving average, as lerp() does; weight a number or a tensor. For floats. */
+export function lerp_<X extends Tensor>(x: X, end: Tensor, weight: Operand): X {
+  for (const operand of [end, weight]) expectInPlace("lerp_", x, operand);
+  expectFloats("lerp_", x);
+  checkBroadcasts("lerp_", x, end);
+  if (typeof weight === "number" && Math.abs(weight) < 0.5) return add_(x, sub(end, x), { alpha: weight });
+  return copy_(x, lerp(x, end, weight));
+}
+
+/** x += value a b */
+export function addcmul_<X extends Tensor>(x: X, a: Tensor, b: Tensor, { value = 1 }: { value?: number } = {}): X {
+  for (const operand of [a, b]) expectInPlace("addcmul_", x, operand);
+  return add_(x, mul(a, b), { alpha: value });
+}
+
+/** x += value a / b; for floats. */
+export function addcdiv_<X extends Tensor>(x: X, a: Tensor, b: Tensor, { value = 1 }: { value?: number } = {}): X {
+  for (const operand of [a, b]) expectInPlace("addcdiv_", x, operand);
+  expectFloats("addcdiv_", x);
+  return add_(x, div(a, b), { alpha: value });
+}
+
+/** x kept between low and high, as clamp() does. */
+export function clamp_<X extends Tensor>(x: X, low: Operand | null = null, high: Operand | null = null): X {
+  for (const bound of [low, high]) expectInPlace("clamp_", x, bound ?? 0);
+  expectComputes("clamp_", x.dtype);
+  if (!isFloat(x.dtype) || low instanceof Tensor || high instanceof Tensor) return copy_(x, clamp(x, low, high));
+  k.clamp(x, x, low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY, x.size);
+  written(x);
+  return x;
+}
+
+/** x = value, a number or a tensor of shape [], where `mask` is true; the mask broadcasts to x. */
+export function maskedFill_<X extends Tensor>(x: X, mask: Tensor, value: Operand): X {
+  for (const operand of [mask, value]) expectInPlace("maskedFill_", x, operand);
+  return copy_(x, maskedFill(x, mask, value));
+}
+
+/**
+ * Index assignment: the part of x that x.slice(...ranges) would copy becomes `value`, a number or a tensor that broadcasts
+ * to that part's shape, converted to x's dtype.
+ *
+ * @example
+ * const x = zeros([3, 4]);
+ * x.assign_([0], 1);                         // the first row
+ * x.assign_([null, [1, 3]], tensor([5, 6])); // columns 1 and 2 of every row
+ * x.assign_([[null, null, 2], -1], 9);       // the last column of every second row
+ */
+export function assign_<X extends Tensor>(x: X, ranges: readonly SliceSpec[], value: Operand): X {
+  expectInPlace("assign_", x, value);
+  if (!Array.isArray(ranges)) throw new TypeError(`assign_: expected an array of ranges, got ${typeof ranges}`);
+  const walk = walkOf("assign_", x, ranges);
+  const shape = walk.kept.map((d) => walk.shape[d]!);
+  const given = typeof value === "number" ? full([], value, { dtype: x.dtype }) : to(value, x.dtype);
+  checkBroadcasts("assign_", { shape }, given);
+  const source = sameShape(given.shape, shape) ? given : expand(given, shape);
+  if (source.size === 0) return x;
+  // What lies in x's own memory is read before it is written.
+  const part = source.storage === x.storage ? clone(source) : source;
+  k.writeStrided(x, part, walk.offset, ...stridedSize("assign_", walk.shape, [...walk.strides]));
+  written(x);
+  return x;
+}
+
 function expectArithmetic(op: string, x: Tensor, factor: number): void {
   expectComputes(op, x.dtype);
   if (x.dtype === "bool") throw new TypeError(`${op}: expected numbers, got bool; convert it first with .to("int32")`);
   if (!isFloat(x.dtype) && !Number.isInteger(factor))
     throw new TypeError(`${op}: a float result does not fit into ${x.dtype} (${factor})`);
+}
+
+function expectFloats(op: string, x: Tensor): void {
+  expectComputes(op, x.dtype);
+  if (!isFloat(x.dtype))
+    throw new TypeError(`${op}: a float result does not fit into ${x.dtype}; use the op without "_"`);
 }

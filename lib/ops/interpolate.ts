@@ -157,14 +157,14 @@ type Tables = { startH: Tensor; wH: Tensor; startW: Tensor; wW: Tensor };
 function apply(x: Tensor, tables: Tables, shape: readonly number[], size: number[]): Tensor {
   const { startH, wH, startW, wW } = tables;
   const y = empty(shape, x.dtype);
-  k.resample2d(y, x, startH, wH, startW, wW, ...size);
+  k.interpolate(y, x, startH, wH, startW, wW, ...size);
   const xShape = x.shape;
   return record(y, "interpolate", { x }, tables, (dy, tables) => ({ x: () => spread(dy, tables, xShape, size) }));
 }
 function spread(dy: Tensor, tables: Tables, shape: readonly number[], size: number[]): Tensor {
   const { startH, wH, startW, wW } = tables;
   const dx = empty(shape, dy.dtype);
-  k.resample2dGrad(dx, dy, startH, wH, startW, wW, ...size);
+  k.interpolateGrad(dx, dy, startH, wH, startW, wW, ...size);
   const yShape = dy.shape;
   return record(dx, "interpolateGrad", { dy }, tables, (ddx, tables) => ({
     dy: () => apply(ddx, tables, yShape, size),

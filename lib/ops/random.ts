@@ -3,13 +3,14 @@
  * and i alone, so dropout's mask is made again for the gradient and never stored.
  */
 import { record } from "../autograd.js";
-import { expect } from "../errors.js";
+import { expect, show } from "../errors.js";
 import { type DType, k } from "../native.js";
 import { type Draw, defaultGenerator, type Generator } from "../random.js";
-import { checkShape, empty, type Tensor } from "../tensor.js";
+import { checkShape, empty, Tensor } from "../tensor.js";
+import { less, mul } from "./arithmetic.js";
 import { to } from "./cast.js";
 import { expectFloat, expectInPlace, isFloat, written } from "./common.js";
-import type { CreateOptions } from "./create.js";
+import { type CreateOptions, ones } from "./create.js";
 
 export interface GeneratorOption {
   /** Default: the one that manualSeed() sets. */
@@ -123,17 +124,79 @@ function checkProbability(op: string, p: number): void {
   expect(typeof p === "number" && p >= 0 && p <= 1, op, "a probability between 0 and 1", `${p}`);
 }
 
-/** True with probability p, else false. bool. */
+/** randint() of x's shape; of x's dtype, where that is an integer one. */
+export const randintLike = (
+  x: Tensor,
+  low: number,
+  high: number,
+  options: { dtype?: DType } & GeneratorOption = {},
+): Tensor =>
+  randint(low, high, x.shape, isFloat(x.dtype) || x.dtype === "bool" ? options : { dtype: x.dtype, ...options });
+
+/**
+ * True with probability p, else false: one p for a shape, or a tensor with the probability of each element. bool.
+ *
+ * @example
+ * bernoulli([2, 3], 0.1);
+ * bernoulli(tensor([0, 0.5, 1]));
+ */
+export function bernoulli(shape: readonly number[], p?: number, options?: GeneratorOption): Tensor;
+export function bernoulli(p: Tensor, options?: GeneratorOption): Tensor;
 export function bernoulli(
-  shape: readonly number[],
-  p = 0.5,
-  { generator = defaultGenerator }: GeneratorOption = {},
+  shape: readonly number[] | Tensor,
+  p: number | GeneratorOption = 0.5,
+  options: GeneratorOption = {},
 ): Tensor {
+  if (shape instanceof Tensor) {
+    expectFloat("bernoulli", shape);
+    const given = typeof p === "number" ? options : p;
+    return less(rand(shape.shape, { dtype: shape.dtype, ...given }), shape);
+  }
+  if (typeof p !== "number") throw new TypeError(`bernoulli: expected a probability, got ${typeof p}`);
+  const { generator = defaultGenerator } = options;
   checkShape("bernoulli", shape);
   checkProbability("bernoulli", p);
   const y = empty([...shape], "bool");
   const { seed, draw } = generator.next();
   k.bernoulli(y, p, seed, draw, y.size);
+  return y;
+}
+
+export interface MultinomialOptions extends GeneratorOption {
+  /** Whether a column may be drawn more than once. Default false. */
+  replacement?: boolean;
+}
+/**
+ * `numSamples` columns of each row of weights, drawn with probabilities that go by them: [cols] to [numSamples], [rows, cols]
+ * to [rows, numSamples]; int32. Weights are floats from 0 up and need not sum to 1. Without replacement columns come in the
+ * order in which they would be drawn one after the other, all at once by exponential races (Efraimidis & Spirakis 2006).
+ *
+ * A row with a negative, infinite or NaN weight, or with fewer weights above 0 than it needs, fails the result: reading it
+ * rejects with the row and the number of its weights above 0.
+ *
+ * @example
+ * multinomial(tensor([0.1, 0.7, 0.2]), 5, { replacement: true });
+ */
+export function multinomial(
+  weights: Tensor,
+  numSamples: number,
+  { replacement = false, generator = defaultGenerator }: MultinomialOptions = {},
+): Tensor {
+  expectFloat("multinomial", weights);
+  expect(weights.ndim === 1 || weights.ndim === 2, "multinomial", "weights [cols] or [rows,cols]", show(weights.shape));
+  const cols = weights.shape.at(-1)!;
+  expect(cols >= 1 && cols < 2 ** 31, "multinomial", "from 1 to 2^31 - 1 columns", show(weights.shape));
+  expect(
+    Number.isSafeInteger(numSamples) && numSamples >= 1 && (replacement || numSamples <= cols),
+    "multinomial",
+    replacement ? "a number of samples from 1 up" : `from 1 to ${cols} samples (more with { replacement: true })`,
+    `${numSamples}`,
+  );
+  const y = empty([...weights.shape.slice(0, -1), numSamples], "int32");
+  const rows = weights.size / cols;
+  const { seed, draw } = generator.next();
+  k.multinomial(y, weights, Number(replacement), seed, draw, rows, cols, numSamples);
+  y.storage.range = [0, cols - 1];
   return y;
 }
 
@@ -176,4 +239,29 @@ function masked(x: Tensor, p: number, { seed, draw }: Draw): Tensor {
   const y = empty(x.shape, x.dtype);
   k.dropout(y, x, p, seed, draw, x.size);
   return record(y, "dropout", { x }, {}, (dy) => ({ x: () => masked(dy, p, { seed, draw }) }));
+}
+
+export interface StochasticDepthOptions extends DropoutOptions {
+  /** row: each sample on its own; batch: all together. Default row. */
+  mode?: "row" | "batch";
+}
+
+/**
+ * Whole samples dropped (Huang et al. 2016, "Deep networks with stochastic depth"): x[i] is 0 with probability p, else
+ * x[i] / (1 - p). For the branch of a residual block.
+ *
+ * @param x [n, ...]
+ */
+export function stochasticDepth(
+  x: Tensor,
+  p: number,
+  { training = true, generator = defaultGenerator, mode = "row" }: StochasticDepthOptions = {},
+): Tensor {
+  expectFloat("stochasticDepth", x);
+  checkProbability("stochasticDepth", p);
+  expect(x.ndim >= 1, "stochasticDepth", "x with a batch dimension", show(x.shape));
+  expect(mode === "row" || mode === "batch", "stochasticDepth", "mode row or batch", JSON.stringify(mode));
+  if (!training || p === 0) return x;
+  const shape = [mode === "row" ? x.shape[0] : 1, ...x.shape.slice(1).map(() => 1)];
+  return mul(x, masked(ones(shape, { dtype: x.dtype }), p, generator.next()));
 }

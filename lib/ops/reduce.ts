@@ -8,7 +8,8 @@ import { alias, empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { div, equal, mul, sub } from "./arithmetic.js";
 import { to } from "./cast.js";
 import { expectComputes, isFloat, normalizeAxes, normalizeAxis } from "./common.js";
-import { expand, reshape } from "./shape.js";
+import { productOfOthers } from "./recurrence.js";
+import { expand, permute, reshape } from "./shape.js";
 
 export interface ReduceOptions {
   /** Keep reduced dimensions with extent 1. Default false. */
@@ -96,13 +97,35 @@ export function variance(
   const centred = sub(x, mean(x, over, { keepDims: true }));
   return mul(sum(mul(centred, centred), over, { keepDims }), 1 / Math.max(0, n - correction));
 }
+/** variance() under PyTorch's name: x.var(). */
+export { variance as var };
 
-/** Product over `axes` (default all). The gradient is dy y / x: not defined where x holds a 0. */
+/** Product over `axes` (default all). Integers and bools give int64. The gradient is right where x holds zeros. */
 export function prod(given: Tensor, axes: Axes = null, { keepDims = false }: ReduceOptions = {}): Tensor {
   const x = summable("prod", given);
   const over = normalizeAxes("prod", axes, x.ndim);
-  const y = reduce("prod", x, over, keepDims);
-  return record(y, "prod", { x }, { x, y }, (dy, { x, y }) => ({ x: () => div(spread(mul(dy, y), x.shape, over), x) }));
+  return record(reduce("prod", x, over, keepDims), "prod", { x }, { x }, (dy, { x }) => ({
+    x: () => prodGradient(dy, x, over),
+  }));
+}
+
+/** dy times the product of the other elements, which are laid side by side for it. */
+function prodGradient(dy: Tensor, x: Tensor, over: number[]): Tensor {
+  const kept = x.shape.flatMap((_, d) => (over.includes(d) ? [] : [d]));
+  const order = [...kept, ...over];
+  const apart = order.some((axis, d) => axis !== d);
+  const extents = kept.map((d) => x.shape[d]!);
+  const flat = reshape(apart ? permute(x, order) : x, [...extents, sizeOfShape(over.map((d) => x.shape[d]!))]);
+  const dx = reshape(
+    mul(reshape(dy, [...extents, 1]), productOfOthers(flat, kept.length)),
+    order.map((d) => x.shape[d]!),
+  );
+  return apart
+    ? permute(
+        dx,
+        order.map((_, d) => order.indexOf(d)),
+      )
+    : dx;
 }
 
 /** Largest element over `axes` (default all); NaN wins. Ties share the gradient evenly, as in PyTorch's amax. */

@@ -8,8 +8,8 @@ import { k } from "../native.js";
 import { alias, empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { to } from "./cast.js";
 import { broadcastStrides, normalizeAxis, promote, stridedSize } from "./common.js";
-import { full, zeros } from "./create.js";
 import { sumTo } from "./reduce.js";
+import { copyWalk, readWalk, type Walk } from "./strided.js";
 
 /** Row-major strides. */
 export function stridesOf(shape: readonly number[]): number[] {
@@ -17,13 +17,6 @@ export function stridesOf(shape: readonly number[]): number[] {
     shape.map((e) => (e === 1 ? 1 : e)),
     shape,
   );
-}
-
-function strided(x: Tensor, shape: readonly number[], offset: number, strides: number[], op: string): Tensor {
-  const y = empty(shape, x.dtype);
-  if (y.size > 0) k.copyStrided(y, x, offset, ...stridedSize(op, shape, strides));
-  y.storage.range = x.storage.range;
-  return y;
 }
 
 /** The same elements in another shape; one extent may be -1. Memory is shared. */
@@ -85,13 +78,8 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
     );
   }
   const strides = stridesOf(x.shape);
-  const y = strided(
-    x,
-    axes.map((a) => x.shape[a]!),
-    0,
-    axes.map((a) => strides[a]!),
-    "permute",
-  );
+  const walk = { offset: 0, shape: axes.map((a) => x.shape[a]!), strides: axes.map((a) => strides[a]!) };
+  const y = copyWalk("permute", x, walk);
   const back = axes.map((_, d) => axes.indexOf(d));
   return record(y, "permute", { x }, {}, unpermute(back));
 }
@@ -120,7 +108,7 @@ export function expand(x: Tensor, shape: readonly number[]): Tensor {
     lead >= 0 && target.every((e, d) => e >= 0 && (d < lead || x.shape[d - lead] === e || x.shape[d - lead] === 1));
   if (!fits) throw new ShapeError(`expand: expected a shape that ${show(x.shape)} broadcasts to, got ${show(shape)}`);
   if (lead === 0 && target.every((e, d) => e === x.shape[d])) return reshape(x, x.shape);
-  const y = strided(x, target, 0, broadcastStrides(x.shape, target), "expand");
+  const y = copyWalk("expand", x, { offset: 0, shape: target, strides: broadcastStrides(x.shape, target) });
   return record(y, "expand", { x }, {}, unexpand(x.shape));
 }
 const unexpand = (shape: readonly number[]) => (dy: Tensor) => ({ x: () => sumTo(dy, shape) });
@@ -128,17 +116,11 @@ const unexpand = (shape: readonly number[]) => (dy: Tensor) => ({ x: () => sumTo
 /** One dimension of a slice: an index, or [start, end, step] as in Python (end excluded, negative from the end). */
 export type SliceSpec = number | null | readonly [start?: number | null, end?: number | null, step?: number];
 
-interface Walk {
-  offset: number;
-  shape: number[];
-  kept: number[];
-  strides: number[];
-}
-
-function walkOf(op: string, x: Tensor, specs: readonly SliceSpec[]): Walk {
+/** @internal Where a slice leads, and the dimensions of x that stay. */
+export function walkOf(op: string, x: Tensor, specs: readonly SliceSpec[]): Walk & { kept: number[] } {
   expect(specs.length <= x.ndim, op, `at most ${x.ndim} dimensions`, `${specs.length}`);
   const own = stridesOf(x.shape);
-  const walk: Walk = { offset: 0, shape: [], kept: [], strides: [] };
+  const walk = { offset: 0, shape: [] as number[], kept: [] as number[], strides: [] as number[] };
   x.shape.forEach((extent, d) => {
     const spec = specs[d] ?? null;
     if (typeof spec === "number") {
@@ -183,26 +165,13 @@ function walkOf(op: string, x: Tensor, specs: readonly SliceSpec[]): Walk {
  */
 export function slice(x: Tensor, ...specs: SliceSpec[]): Tensor {
   const walk = walkOf("slice", x, specs);
-  const kept = sliceWalk(x, walk);
+  const kept = readWalk("slice", x, walk);
   return walk.kept.length === x.ndim
     ? kept
     : reshape(
         kept,
         walk.kept.map((d) => walk.shape[d]!),
       );
-}
-
-/** Zeros of `shape` with dy written where `walk` leads: the gradient of a slice. */
-function unslice(dy: Tensor, shape: readonly number[], walk: Walk): Tensor {
-  const y = zeros(shape, { dtype: dy.dtype });
-  if (dy.size > 0) k.writeStrided(y, dy, walk.offset, ...stridedSize("slice", walk.shape, walk.strides));
-  return record(y, "unslice", { dy }, {}, (ddy) => ({ dy: () => sliceWalk(ddy, walk) }));
-}
-
-function sliceWalk(x: Tensor, walk: Walk): Tensor {
-  const { shape } = x;
-  const y = strided(x, walk.shape, walk.offset, walk.strides, "slice");
-  return record(y, "slice", { x }, {}, (dy) => ({ x: () => unslice(dy, shape, walk) }));
 }
 
 /** Tensors joined along an existing dimension. Default the first. */
@@ -248,37 +217,3 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
     axis,
   );
 }
-
-/**
- * x with a border: `padding` lists [before, after] from the last dimension backwards, as in PyTorch; negative crops.
- *
- * @example
- * zeros([2, 3]).pad([1, 1]); // [2, 5]
- */
-export function pad(x: Tensor, padding: readonly number[], { value = 0 }: { value?: number } = {}): Tensor {
-  const fits = padding.length % 2 === 0 && padding.length <= 2 * x.ndim && padding.every(Number.isSafeInteger);
-  if (!fits)
-    throw new ShapeError(
-      `pad: expected pairs of integers for at most ${x.ndim} dimensions, from the last backwards, got ${show(padding)}`,
-    );
-  const around = x.shape.map((_, d): [number, number] => {
-    const i = 2 * (x.ndim - 1 - d);
-    return [padding[i] ?? 0, padding[i + 1] ?? 0];
-  });
-  const shape = x.shape.map((e, d) => e + around[d]![0] + around[d]![1]);
-  if (shape.some((e) => e < 0))
-    throw new ShapeError(`pad: expected to crop at most ${show(x.shape)}, got padding ${show(padding)}`);
-  const inside = (n: number, before: number, after: number): SliceSpec => [
-    Math.max(0, -before),
-    n + Math.min(0, after),
-  ];
-  const crop = x.shape.map((e, d) => inside(e, ...around[d]!));
-  const core = slice(x, ...crop);
-  const y = full(shape, value, { dtype: x.dtype });
-  const strides = stridesOf(shape);
-  const offset = around.reduce((o, [before], d) => o + Math.max(0, before) * strides[d]!, 0);
-  if (core.size > 0) k.writeStrided(y, core, offset, ...stridedSize("pad", core.shape, strides));
-  const part = core.shape.map((e, d): SliceSpec => [Math.max(0, around[d]![0]), Math.max(0, around[d]![0]) + e]);
-  return record(y, "pad", { core }, {}, unpad(part));
-}
-const unpad = (part: SliceSpec[]) => (dy: Tensor) => ({ core: () => slice(dy, ...part) });

@@ -85,27 +85,22 @@ function filterOf({ mode, input, output, factor, alignCorners, antialias }: Axis
 export function tapsOf(axis: Axis): Taps {
   const { input, output } = axis;
   const filter = filterOf(axis);
-  const found = Array.from({ length: output }, (_, i): [first: number, weights: number[]] => {
+  const inside = (at: number): number => Math.min(Math.max(at, 0), input - 1);
+  let taps = 1;
+  let same = input === output; // whether output i is input i, for all of them
+  for (let i = 0; i < output; i++) {
     const [first, weights] = filter(i);
-    const clamp = (at: number) => Math.min(Math.max(at, 0), input - 1);
-    const low = clamp(first);
-    const own = new Array<number>(clamp(first + weights.length - 1) - low + 1).fill(0);
-    weights.forEach((w, k) => {
-      own[clamp(first + k) - low]! += w;
-    });
-    return [low, own];
-  });
-  if (
-    input === output &&
-    found.every(([first, [w0, ...more]], i) => first === i && w0 === 1 && more.every((w) => w === 0))
-  )
-    return { taps: 0, start: new Int32Array(0), weights: new Float64Array(0) };
-  const taps = Math.max(...found.map(([, weights]) => weights.length));
+    taps = Math.max(taps, inside(first + weights.length - 1) - inside(first) + 1);
+    same &&= weights.every((w, k) => w === (first + k === i ? 1 : 0));
+  }
+  if (same) return { taps: 0, start: new Int32Array(0), weights: new Float64Array(0) };
   const start = new Int32Array(output);
-  const weights = new Float64Array(output * taps);
-  found.forEach(([first, own], i) => {
-    start[i] = Math.min(first, input - taps); // a shorter list at the end begins earlier, with zeros before it
-    weights.set(own, i * taps + first - start[i]!);
-  });
-  return { taps, start, weights };
+  const table = new Float64Array(output * taps);
+  for (let i = 0; i < output; i++) {
+    const [first, weights] = filter(i);
+    // A shorter list at the end begins earlier, with zeros before it.
+    start[i] = Math.min(inside(first), input - taps);
+    for (let k = 0; k < weights.length; k++) table[i * taps + inside(first + k) - start[i]!]! += weights[k]!;
+  }
+  return { taps, start, weights: table };
 }

@@ -4,7 +4,7 @@
  */
 import { k } from "../native.js";
 import type { Tensor } from "../tensor.js";
-import { expectOption, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
+import { expectMoments, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
 
 export interface AdamOptions extends OptimizerOptions {
   /** How much of the running means of g and of g^2 a step keeps. Default [0.9, 0.999]. */
@@ -13,6 +13,10 @@ export interface AdamOptions extends OptimizerOptions {
   eps: number;
   /** Adam: times the parameter, added to its gradient, default 0. AdamW: p shrinks by lr weightDecay p, default 0.01. */
   weightDecay: number;
+  /** Divides by the largest second moment so far (Reddi et al., "On the convergence of Adam", 2018). Default false. */
+  amsgrad: boolean;
+  /** Climbs instead: the gradient's sign is turned. Default false. */
+  maximize: boolean;
 }
 
 /**
@@ -31,26 +35,36 @@ export class Adam extends Optimizer<AdamOptions> {
 
   constructor(
     params: OptimizerParams<AdamOptions>,
-    { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: Partial<AdamOptions> = {},
+    {
+      lr = 1e-3,
+      betas = [0.9, 0.999],
+      eps = 1e-8,
+      weightDecay = 0,
+      amsgrad = false,
+      maximize = false,
+    }: Partial<AdamOptions> = {},
   ) {
-    super(params, { lr, betas, eps, weightDecay });
+    super(params, { lr, betas, eps, weightDecay, amsgrad, maximize });
   }
 
-  protected override check({ lr, betas, eps, weightDecay }: AdamOptions): void {
-    const name = this.constructor.name;
-    expectOption(name, "lr", lr);
-    expectOption(name, "betas[0]", betas?.[0], 0, 1);
-    expectOption(name, "betas[1]", betas?.[1], 0, 1);
-    expectOption(name, "eps", eps);
-    expectOption(name, "weightDecay", weightDecay);
+  protected override check(options: AdamOptions): void {
+    expectMoments(this.constructor.name, options);
   }
 
-  protected override bufferNames(): readonly string[] {
-    return ["exp_avg", "exp_avg_sq"];
+  protected override bufferNames({ amsgrad }: AdamOptions): readonly string[] {
+    return amsgrad ? ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] : ["exp_avg", "exp_avg_sq"];
   }
 
-  protected override update(o: AdamOptions, params: Tensor[], grads: Tensor[], [m, v]: Tensor[][], step: Tensor): void {
-    k.adam(params, grads, m!, v!, step, o.lr, o.betas[0], o.betas[1], o.eps, o.weightDecay, this.decoupled ? 1 : 0);
+  protected override update(
+    o: AdamOptions,
+    params: Tensor[],
+    grads: Tensor[],
+    [m, v, top = []]: Tensor[][],
+    step: Tensor,
+  ): void {
+    const [decoupled, maximize] = [this.decoupled ? 1 : 0, o.maximize ? 1 : 0];
+    const numbers = [o.lr, o.betas[0], o.betas[1], o.eps, o.weightDecay, decoupled, maximize] as const;
+    k.adam(params, grads, m!, v!, top, step, ...numbers);
   }
 }
 

@@ -59,10 +59,15 @@ export class EMA {
     this.averages = copies(tensorsOf(model));
   }
 
+  /** What the next update keeps of the average, after `updates` of them. */
+  protected decayOf(updates: number): number {
+    return this.warmup ? Math.min(this.decay, (1 + updates) / (10 + updates)) : this.decay;
+  }
+
   /** Takes the model's present values into the average. */
   update(): void {
     if (this.own) throw new Error("EMA.update: the averages are in the model; call restore() first");
-    const decay = this.warmup ? Math.min(this.decay, (1 + this.updates) / (10 + this.updates)) : this.decay;
+    const decay = this.decayOf(this.updates);
     const floats = new Map<DType, [Tensor[], Tensor[]]>();
     const now = tensorsOf(this.model);
     for (const [name, average] of Object.entries(this.averages)) {

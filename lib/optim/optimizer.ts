@@ -39,6 +39,8 @@ interface Cohort {
   step: Tensor;
   /** By name, one tensor a parameter. */
   buffers: Record<string, Tensor[]>;
+  /** By name, [1]: numbers beside the count, which follow from it and the options so far. */
+  scalars: Record<string, Tensor>;
 }
 
 export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
@@ -62,8 +64,19 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   protected abstract check(options: O): void;
   /** Names of the buffers that each parameter has under these options. */
   protected abstract bufferNames(options: O): readonly string[];
-  /** The fused call. `buffers` are in the order of `bufferNames`. */
-  protected abstract update(options: O, params: Tensor[], grads: Tensor[], buffers: Tensor[][], step: Tensor): void;
+  /** Names of the numbers that parameters with equal counts share on the device; the first call gives them a value. */
+  protected scalarNames(_options: O): readonly string[] {
+    return [];
+  }
+  /** The fused call. `buffers` are in the order of `bufferNames`, `scalars` in that of `scalarNames`. */
+  protected abstract update(
+    options: O,
+    params: Tensor[],
+    grads: Tensor[],
+    buffers: Tensor[][],
+    step: Tensor,
+    scalars: Tensor[],
+  ): void;
 
   /**
    * Adds parameters with options of their own; those not given are the optimizer's.
@@ -107,6 +120,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   private stepGroup(group: ParamGroup<O>): void {
     const names = this.bufferNames(group);
+    const scalarNames = this.scalarNames(group);
     const known = (this.cohorts.get(group) ?? []).filter((c) => names.every((name) => c.buffers[name]));
     const seen = new Set(known.flatMap((c) => c.params));
     const cohorts: Cohort[] = [];
@@ -118,10 +132,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     }
     for (const [dtype, params] of fresh) {
       const buffers = Object.fromEntries(names.map((name) => [name, params.map((p) => zerosLike(p))]));
-      cohorts.push({ params, step: zeros([1], { dtype }), buffers });
+      const scalars = Object.fromEntries(scalarNames.map((name) => [name, zeros([1], { dtype })]));
+      cohorts.push({ params, step: zeros([1], { dtype }), buffers, scalars });
     }
     this.cohorts.set(group, cohorts);
-    for (const { params, step, buffers } of cohorts) {
+    for (const { params, step, buffers, scalars } of cohorts) {
       const grads = params.flatMap((p) => p.grad ?? []);
       if (grads.length === 0) continue;
       this.update(
@@ -130,6 +145,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         grads,
         names.map((name) => buffers[name]!),
         step,
+        scalarNames.map((name) => scalars[name]!),
       );
       for (const p of params) written(p);
     }
@@ -142,7 +158,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     for (const cohort of [...this.cohorts.values()].flat()) {
       cohort.params.forEach((p, i) => {
         const own = Object.entries(cohort.buffers).map(([name, tensors]) => [name, tensors[i]!]);
-        state[position.get(p)!] = { step: cohort.step, ...Object.fromEntries(own) };
+        state[position.get(p)!] = { step: cohort.step, ...cohort.scalars, ...Object.fromEntries(own) };
       });
     }
     const paramGroups = this.paramGroups.map(({ params, ...options }) => ({
@@ -174,25 +190,34 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       this.check(merged);
       options.push(loaded as Partial<O>);
       const byCount = new Map<string, Cohort>();
-      const counts = new Map<Tensor, number>(); // parameters share the tensor that counts
+      const counts = new Map<Tensor, number>(); // parameters share the tensors that count
       group.params.forEach((p, i) => {
         const found = state[positions[i]!];
         if (!found) return;
-        for (const name of [...this.bufferNames(merged), "step"]) {
+        const scalarNames = this.scalarNames(merged);
+        for (const name of [...this.bufferNames(merged), ...scalarNames, "step"]) {
           const t = found[name];
-          const shape = name === "step" ? [1] : p.shape;
+          const shape = name === "step" || scalarNames.includes(name) ? [1] : p.shape;
           if (!t || show(t.shape) !== show(shape)) {
             throw new Error(
               `${what}: expected "${name}" of shape ${show(shape)} for parameter ${positions[i]}, got ${t ? show(t.shape) : "none"}`,
             );
           }
         }
-        const { step, ...buffers } = found as { step: Tensor } & Record<string, Tensor>;
-        const count = counts.get(step) ?? step.itemSync();
-        counts.set(step, count);
-        const key = `${count} ${p.dtype} ${Object.keys(buffers)}`;
+        const numberOf = (t: Tensor): number => {
+          const known = counts.get(t) ?? t.itemSync();
+          counts.set(t, known);
+          return known;
+        };
+        const { step, ...rest } = found as { step: Tensor } & Record<string, Tensor>;
+        const buffers = Object.fromEntries(Object.entries(rest).filter(([name]) => !scalarNames.includes(name)));
+        const shared = scalarNames.map((name) => numberOf(rest[name]!));
+        const key = `${numberOf(step)} ${shared} ${p.dtype} ${Object.keys(buffers)}`;
         let cohort = byCount.get(key);
-        if (!cohort) byCount.set(key, (cohort = { params: [], step: ownCopy(step, p.dtype), buffers: {} }));
+        if (!cohort) {
+          const scalars = Object.fromEntries(scalarNames.map((name) => [name, ownCopy(rest[name]!, p.dtype)]));
+          byCount.set(key, (cohort = { params: [], step: ownCopy(step, p.dtype), buffers: {}, scalars }));
+        }
         cohort.params.push(p);
         for (const [name, t] of Object.entries(buffers)) (cohort.buffers[name] ??= []).push(ownCopy(t, p.dtype));
       });
@@ -211,12 +236,13 @@ const ownCopy = (t: Tensor, dtype: DType): Tensor =>
 function splitByGradient(cohort: Cohort): Cohort[] {
   const has = cohort.params.map((p) => p.grad !== null);
   if (has.every(Boolean) || !has.some(Boolean)) return [cohort];
-  const part = (which: boolean, step: Tensor): Cohort => {
+  const part = (which: boolean, { step, scalars }: Pick<Cohort, "step" | "scalars">): Cohort => {
     const pick = <T>(list: T[]) => list.filter((_, i) => has[i] === which);
     const buffers = Object.fromEntries(Object.entries(cohort.buffers).map(([name, tensors]) => [name, pick(tensors)]));
-    return { params: pick(cohort.params), step, buffers };
+    return { params: pick(cohort.params), step, buffers, scalars };
   };
-  return [part(true, cohort.step), part(false, clone(cohort.step))];
+  const copies = Object.fromEntries(Object.entries(cohort.scalars).map(([name, t]) => [name, clone(t)]));
+  return [part(true, cohort), part(false, { step: clone(cohort.step), scalars: copies })];
 }
 
 /** Throws `SGD: expected lr from 0 up, got -1` unless low <= value < high. */
@@ -230,4 +256,16 @@ export function expectOption(
   if (typeof value === "number" && value >= low && value < high) return;
   const range = high === Number.POSITIVE_INFINITY ? `a number from ${low} up` : `a number from ${low} to below ${high}`;
   throw new RangeError(`${where}: expected ${name} to be ${range}, got ${value}`);
+}
+
+/** Throws for options that Adam and its relatives share and that lie outside their range. */
+export function expectMoments(
+  where: string,
+  o: { lr: number; betas: readonly [number, number]; eps?: number; weightDecay: number },
+): void {
+  expectOption(where, "lr", o.lr);
+  expectOption(where, "betas[0]", o.betas?.[0], 0, 1);
+  expectOption(where, "betas[1]", o.betas?.[1], 0, 1);
+  if (o.eps !== undefined) expectOption(where, "eps", o.eps);
+  expectOption(where, "weightDecay", o.weightDecay);
 }

@@ -15,15 +15,32 @@ export interface ScheduleState {
   baseLrs: number[];
 }
 
+/** What a group's rate was before its first schedule set it, and what a schedule set it to last. */
+const rates = new WeakMap<OptimizerOptions, { first: number; last: number }>();
+
+/** The rate that a schedule of this group starts from: the group's own, not what an earlier schedule made of it. */
+function baseLr(group: OptimizerOptions): number {
+  const known = rates.get(group);
+  return known && known.last === group.lr ? known.first : group.lr;
+}
+
 export abstract class Schedule {
   readonly optimizer: Scheduled;
-  /** The rates that the schedule starts from, one a parameter group. */
+  /**
+   * The rates that the schedule starts from, one a parameter group: those that the optimizer was made with (or that were set
+   * since), also where another schedule has changed them, as PyTorch's initial_lr.
+   */
   baseLrs: number[];
   private count = 0;
 
   constructor(optimizer: Scheduled) {
     this.optimizer = optimizer;
-    this.baseLrs = optimizer.paramGroups.map((group) => group.lr);
+    this.baseLrs = optimizer.paramGroups.map(baseLr);
+  }
+
+  /** @internal Starts from other rates; schedules made of schedules hand them on. */
+  rebase(baseLrs: readonly number[]): void {
+    this.baseLrs = [...baseLrs];
   }
 
   /** Steps so far. */
@@ -48,7 +65,9 @@ export abstract class Schedule {
       const base = this.baseLrs[i];
       if (base === undefined)
         throw new Error(`${this.constructor.name}: parameter group ${i} came after the schedule; make a new schedule`);
+      const first = baseLr(group);
       group.lr = this.rate(base, t, i);
+      rates.set(group, { first, last: group.lr });
     });
   }
 
@@ -65,13 +84,13 @@ export abstract class Schedule {
         `${this.constructor.name}.loadStateDict: expected a count of steps and ${this.optimizer.paramGroups.length} rates, got ${step} and ${baseLrs?.length}`,
       );
     }
-    this.baseLrs = [...baseLrs];
+    this.rebase(baseLrs);
     this.count = step;
     this.apply(step);
   }
 }
 
-function expectCount(where: string, name: string, n: number): void {
+export function expectCount(where: string, name: string, n: number): void {
   if (!Number.isSafeInteger(n) || n < 1)
     throw new RangeError(`${where}: expected ${name} to be a whole number from 1 up, got ${n}`);
 }
@@ -182,9 +201,9 @@ export class LinearWarmup extends Schedule {
     return base * (this.startFactor + ((1 - this.startFactor) * t) / this.warmup);
   }
 
-  override loadStateDict(state: ScheduleState): void {
-    this.after.baseLrs = [...state.baseLrs];
-    super.loadStateDict(state);
+  override rebase(baseLrs: readonly number[]): void {
+    super.rebase(baseLrs);
+    this.after.rebase(baseLrs);
   }
 }
 

@@ -15,6 +15,8 @@ export interface SGDOptions extends OptimizerOptions {
   weightDecay: number;
   /** Looks ahead by one momentum update; needs momentum and no dampening. Default false. */
   nesterov: boolean;
+  /** Climbs instead: the gradient's sign is turned. Default false. */
+  maximize: boolean;
 }
 
 /**
@@ -29,9 +31,16 @@ export interface SGDOptions extends OptimizerOptions {
 export class SGD extends Optimizer<SGDOptions> {
   constructor(
     params: OptimizerParams<SGDOptions>,
-    { lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false }: Partial<SGDOptions> = {},
+    {
+      lr = 1e-3,
+      momentum = 0,
+      dampening = 0,
+      weightDecay = 0,
+      nesterov = false,
+      maximize = false,
+    }: Partial<SGDOptions> = {},
   ) {
-    super(params, { lr, momentum, dampening, weightDecay, nesterov });
+    super(params, { lr, momentum, dampening, weightDecay, nesterov, maximize });
   }
 
   protected override check({ lr, momentum, dampening, weightDecay, nesterov }: SGDOptions): void {
@@ -57,6 +66,7 @@ export class SGD extends Optimizer<SGDOptions> {
     [v = []]: Tensor[][],
     step: Tensor,
   ): void {
-    k.sgd(params, grads, v, step, o.lr, o.momentum, o.dampening, o.weightDecay, o.nesterov ? 1 : 0);
+    const [nesterov, maximize] = [o.nesterov ? 1 : 0, o.maximize ? 1 : 0];
+    k.sgd(params, grads, v, step, o.lr, o.momentum, o.dampening, o.weightDecay, nesterov, maximize);
   }
 }

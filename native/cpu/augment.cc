@@ -33,22 +33,28 @@ template <class T> void randomCrop(T* y, const T* x, Indices samples, int64_t se
 }
 KERNEL(randomCrop)
 
-// Mirrors a picture left to right with probability p.
+// Mirrors x[n, rows, w, inner] along w with probability p: a picture left to right, or upside down as [n, c, h, w].
 template <class T>
 void randomFlip(T* y, const T* x, Indices samples, double p, int64_t seed, int64_t epoch, int64_t n, int64_t rows,
-                int64_t w) {
-  if (rows == 0 || w == 0) return;
+                int64_t w, int64_t inner) {
+  const int64_t picture = rows * w * inner;
+  if (picture == 0) return;
   const uint64_t wins = chance(p);
-  parallel(n, grainOf(2 * rows * w * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+  parallel(n, grainOf(2 * picture * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
-      const T* xi = x + i * rows * w;
-      T* yi = y + i * rows * w;
+      const T* xi = x + i * picture;
+      T* yi = y + i * picture;
       if (Block(seed, epoch, samples[i]).word[2] >= wins) {
-        memcpy(yi, xi, size_t(rows * w) * sizeof(T));
+        memcpy(yi, xi, size_t(picture) * sizeof(T));
         continue;
       }
       for (int64_t row = 0; row < rows; row++)
-        for (int64_t j = 0; j < w; j++) yi[row * w + j] = xi[row * w + w - 1 - j];
+        for (int64_t j = 0; j < w; j++) {
+          const T* from = xi + (row * w + w - 1 - j) * inner;
+          T* to = yi + (row * w + j) * inner;
+          if (inner == 1) *to = *from;
+          else memcpy(to, from, size_t(inner) * sizeof(T));
+        }
     }
   });
 }

@@ -4,7 +4,7 @@
 // constant: then the loop runs at memory bandwidth, 3 x sizeof(T) bytes an element. A bias over rows or columns is the
 // same loop once a row. Any other inner stride is gathered, one vector at a time.
 #include "map.h"
-#include "math.h"
+#include "modulo.h"
 #include "strided.h"
 
 namespace napier::ISA {
@@ -77,23 +77,6 @@ INLINE void broadcastBytes(uint8_t* y, const T* a, const T* b, const BroadcastSi
   });
 }
 
-// a / b; integers truncate, x / 0 = 0, and the lowest integer / -1 wraps around.
-template <class T> struct Quotient {
-  static INLINE Vec<T> of(Vec<T> a, Vec<T> b) {
-    if constexpr (isFloat<T>) return a / b;
-    else {
-      T la[width<T>], lb[width<T>]; // no vector divides integers
-      store<T>(la, a), store<T>(lb, b);
-#pragma GCC unroll 1
-      for (int i = 0; i < width<T>; i++)
-        la[i] = lb[i] == 0                       ? T(0)
-                : T(-1) < T(0) && lb[i] == T(-1) ? T(Wrapping<T>(0) - Wrapping<T>(la[i]))
-                                                 : T(la[i] / lb[i]);
-      return load(la);
-    }
-  }
-};
-
 #define ARITHMETIC(name, expression)                                                                                   \
   template <class T> void name(T* y, const T* a, const T* b, const BroadcastSize& s) {                                 \
     using U = Wrapping<T>;                                                                                             \
@@ -104,9 +87,12 @@ template <class T> struct Quotient {
   KERNEL(name)
 #define BINARY(name, dtypes, expression)                                                                               \
   template <class T> void name(T* y, const T* a, const T* b, const BroadcastSize& s) {                                 \
+    [[maybe_unused]] typedef Vec<T> V;                                                                                 \
     [[maybe_unused]] constexpr auto quotient = Quotient<T>::of;                                                        \
+    [[maybe_unused]] constexpr auto modulo = Modulo<T>::of;                                                            \
+    [[maybe_unused]] constexpr auto shift = [](Vec<T> a, auto b) { return Shift<T>::of(a, b); }; /* of integers */     \
     broadcast2<T>(                                                                                                     \
-        y, a, b, s, [=](Vec<T> a, Vec<T> b) __attribute__((always_inline)) { return expression; });                    \
+        y, a, b, s, [=](Vec<T> a, Vec<T> b) __attribute__((always_inline)) -> Vec<T> { return expression; });          \
   }                                                                                                                    \
   KERNEL(name)
 #define COMPARE(name, expression)                                                                                      \

@@ -1,7 +1,7 @@
 // unary.def over n elements: 2 sizeof(T) bytes an element forward, 3 for a gradient. The cheap ones run at memory
 // bandwidth; exp and its kin cost 10 to 40 instructions a vector (math.h).
 #include "map.h"
-#include "math.h"
+#include "special.h"
 
 namespace napier::ISA {
 
@@ -41,7 +41,7 @@ namespace napier::ISA {
     map1<T>(y, x, n, [=](Vec<T> x) EXPRESSION(forward));                                                               \
   }                                                                                                                    \
   template <class T> void name##Grad(T* dx, const T* dy, const T* saved, double a, double b, int64_t n) {              \
-    const T alpha = T(a), beta = T(b);                                                                                 \
+    [[maybe_unused]] const T alpha = T(a), beta = T(b);                                                                \
     map2<T>(dx, dy, saved, n, [=](Vec<T> dy, Vec<T> saved) EXPRESSION(gradient));                                      \
   }                                                                                                                    \
   KERNEL(name)                                                                                                         \

@@ -60,4 +60,17 @@ void embeddingGrad(T* dw, const T* dy, Indices ids, int64_t rows, int64_t cols, 
 }
 KERNEL(embeddingGrad)
 
+// y[n, cols] = 1 at each label, else 0; a label outside [0, cols) is reported.
+template <class T> void oneHot(T* y, Indices labels, int64_t cols, int64_t n, Fault& fault) {
+  parallel(n, grainOf(cols * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    if (cols > 0) memset(y + begin * cols, 0, size_t((end - begin) * cols) * sizeof(T));
+    for (int64_t i = begin; i < end; i++) {
+      const int64_t label = labels[i];
+      if (uint64_t(label) < uint64_t(cols)) y[i * cols + label] = T(1);
+      else fault.report(i, label, 0, cols - 1);
+    }
+  });
+}
+KERNEL(oneHot)
+
 } // namespace napier::ISA

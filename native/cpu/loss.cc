@@ -13,7 +13,6 @@ INLINE bool hasClass(int64_t label, int64_t row, int64_t ignoreIndex, int64_t co
   fault.report(row, label, 0, cols - 1);
   return false;
 }
-template <class T> INLINE void zeroRow(T* x, int64_t n) { memset(x, 0, size_t(n) * sizeof(T)); }
 
 // loss = log sum_j exp(x_j) - x_label, with the maximum m taken out: log(sum_j exp(x_j - m)) - (x_label - m).
 // loss, logSumExp: [rows]; the gradient needs logSumExp. 1 exp an element.
@@ -54,6 +53,69 @@ void crossEntropyGrad(T* dx, const T* x, const T* logSumExp, const T* dy, Indice
   });
 }
 KERNEL(crossEntropyGrad)
+
+// loss = -w_label x_label, of log-probabilities x; weight = w_label (1 without w). Both 0 where the label is ignored.
+template <class T>
+void nll(T* loss, T* weight, const T* x, const T* w, Indices labels, int64_t ignoreIndex, int64_t rows, int64_t cols,
+         Fault& fault) {
+  for (int64_t row = 0; row < rows; row++) {
+    int64_t label = labels[row];
+    const bool counts = hasClass(label, row, ignoreIndex, cols, fault);
+    weight[row] = !counts ? T(0) : w ? w[label] : T(1);
+    loss[row] = counts ? -weight[row] * x[row * cols + label] : T(0);
+  }
+}
+KERNEL(nll)
+
+// dx_label = -w_label dy
+template <class T>
+void nllGrad(T* dx, const T* dy, const T* w, Indices labels, int64_t ignoreIndex, int64_t rows, int64_t cols,
+             Fault& fault) {
+  parallel(rows, grainOf(cols * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      int64_t label = labels[row];
+      zeroRow(dx + row * cols, cols);
+      if (hasClass(label, row, ignoreIndex, cols, fault)) dx[row * cols + label] = -(w ? w[label] : T(1)) * dy[row];
+    }
+  });
+}
+KERNEL(nllGrad)
+
+// loss = sum over labels y and classes j that are no label of max(0, 1 - (x_y - x_j)) / cols, slope = d loss / d x. The
+// labels of a row end at the first -1. cols times labels operations a row.
+template <class T>
+void multiLabelMargin(T* loss, T* slope, const T* x, Indices labels, int64_t rows, int64_t cols, Fault& fault) {
+  Scratch<uint8_t> mine(cols + 1);
+  for (int64_t row = 0; row < rows; row++) {
+    const T* xr = x + row * cols;
+    T* sr = slope + row * cols;
+    zeroRow(sr, cols);
+    memset(mine.data, 0, size_t(cols));
+    int64_t count = 0;
+    for (; count < cols && labels[row * cols + count] != -1; count++) {
+      int64_t label = labels[row * cols + count];
+      if (label < 0 || label >= cols) {
+        fault.report(row * cols + count, label, -1, cols - 1);
+        break;
+      }
+      mine[label] = 1;
+    }
+    T sum = 0;
+    const T share = T(1) / T(cols);
+    for (int64_t k = 0; k < count; k++) {
+      int64_t label = labels[row * cols + k];
+      for (int64_t j = 0; j < cols; j++) {
+        T over = T(1) - xr[label] + xr[j];
+        if (mine[j] || over <= 0) continue;
+        sum += over;
+        sr[j] += share;
+        sr[label] -= share;
+      }
+    }
+    loss[row] = sum * share;
+  }
+}
+KERNEL(multiLabelMargin)
 
 // Multi-class SVM (Weston & Watkins 1999): loss = sum_{j != label} max(0, x_j - x_label + delta).
 template <class T>

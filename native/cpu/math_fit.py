@@ -64,6 +64,13 @@ fit("log2 m / s, s = (m - 1)/(m + 1)", lambda z: 2 * mp.atanh(root(z)) / mp.log(
     lambda z: 1, single=False)
 fit("(atan x - x) / x^3, of atan x", lambda z: (mp.atan(root(z)) - root(z)) / root(z)**3, 0, 1, 8,
     lambda z: root(z)**3 / mp.atan(root(z)))
+# special.h
+fit("(asin x - x) / x^3, of asin x", lambda z: (mp.asin(root(z)) - root(z)) / root(z)**3, 0, 0.25, 4,
+    lambda z: root(z)**3 / mp.asin(root(z)))
+fit("(sinh x - x) / x^3, of sinh x", lambda z: (mp.sinh(root(z)) - root(z)) / root(z)**3, 0, 1, 3,
+    lambda z: root(z)**3 / mp.sinh(root(z)))
+fit("log(erfc(x) exp(x^2) / t), t = 1 / (1 + x / 2)",
+    lambda t: mp.log(mp.erfc(2 / t - 2) * mp.exp((2 / t - 2)**2) / t), 0.15, 1, 10, lambda t: 1, single=False, points=400)
 for name, value in (("ln 2 - 0x1.62e4p-1", mp.log(2) - mp.mpf(float.fromhex("0x1.62e4p-1"))),
                     ("pi/2 - 0x1.921fb544p0", mp.pi / 2 - mp.mpf(float.fromhex("0x1.921fb544p0")))):
     print(f"// {name}: {float(value):.9g} = {float(value).hex()}")

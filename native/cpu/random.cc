@@ -205,4 +205,96 @@ void randperm(int32_t* y, int64_t seed, int64_t draw, int64_t n) {
 }
 KERNEL_ANY(randperm)
 
+// ---- multinomial
+
+// Element i's number in [0, 1), of 52 bits as unitDouble's.
+INLINE double unitOf(int64_t seed, int64_t draw, int64_t i) {
+  return double(Block(seed, draw, i / 2).pair(int(i % 2)) >> 12) * 0x1p-52;
+}
+// One number of a race, and whose it is; the earlier column where two are equal.
+struct Racer {
+  double time;
+  int32_t column;
+  INLINE bool behind(const Racer& other) const {
+    return time > other.time || (time == other.time && column > other.column);
+  }
+};
+// Restores the heap whose greatest stands at 0, after heap[at] became smaller.
+INLINE void siftDown(Racer* heap, int64_t n, int64_t at) {
+  const Racer moving = heap[at];
+  for (int64_t child; (child = 2 * at + 1) < n; at = child) {
+    if (child + 1 < n && heap[child + 1].behind(heap[child])) child++;
+    if (!heap[child].behind(moving)) break;
+    heap[at] = heap[child];
+  }
+  heap[at] = moving;
+}
+
+// Row by row, n columns drawn by their weights p. With replacement: where u times the sum falls among the running sums
+// (bisection; element = place in y). Without: every column runs an exponential race of rate p, -log(u) / p, and the n
+// first arrive in the order in which they would be drawn one by one (element = place in p): a heap of the n best.
+// A row that cannot be drawn from is reported by the number of its weights above 0, of which it needs n (1 with
+// replacement); 0 where a weight is negative or not finite.
+template <class T>
+void multinomial(int32_t* y, const T* p, int64_t replacement, int64_t seed, int64_t draw, int64_t rows, int64_t cols,
+                 int64_t n, Fault& fault) {
+  if (n == 0) return;
+  const int64_t needs = replacement ? 1 : n;
+  parallel(rows, grainOf((cols + n) * 64), [&](int64_t begin, int64_t end) {
+    Scratch<double> sums(replacement ? cols : 0);
+    Scratch<Racer> heap(replacement ? 0 : n);
+    for (int64_t row = begin; row < end; row++) {
+      const T* pr = p + row * cols;
+      int32_t* yr = y + row * n;
+      int64_t positive = 0;
+      bool valid = true;
+      for (int64_t j = 0; j < cols; j++) {
+        positive += pr[j] > 0;
+        valid &= pr[j] >= 0 && pr[j] < T(__builtin_inf());
+      }
+      if (!valid || positive < needs) {
+        fault.report(row, valid ? positive : 0, needs, cols);
+        memset(yr, 0, size_t(n) * sizeof(int32_t));
+        continue;
+      }
+      if (replacement) {
+        double sum = 0;
+        for (int64_t j = 0; j < cols; j++) sums[j] = sum += double(pr[j]);
+        for (int64_t i = 0; i < n; i++) {
+          const double at = unitOf(seed, draw, row * n + i) * sum;
+          int64_t low = 0, high = cols - 1; // the first column whose running sum is above `at`
+          while (low < high) {
+            const int64_t middle = (low + high) / 2;
+            if (sums[middle] > at) high = middle;
+            else low = middle + 1;
+          }
+          while (pr[low] == 0) low--; // u times the sum was rounded up to the sum
+          yr[i] = int32_t(low);
+        }
+        continue;
+      }
+      int64_t running = 0;
+      for (int64_t j = 0; j < cols; j++) {
+        if (pr[j] == 0) continue;
+        const double u = unitOf(seed, draw, row * cols + j) + 0x1p-53; // in (0, 1]
+        const Racer racer{-logUnit(splat(u))[0] / double(pr[j]), int32_t(j)};
+        if (running < n) {
+          heap[running++] = racer;
+          if (running == n)
+            for (int64_t k = n / 2 - 1; k >= 0; k--) siftDown(heap, n, k);
+        } else if (heap[0].behind(racer)) {
+          heap[0] = racer;
+          siftDown(heap, n, 0);
+        }
+      }
+      for (int64_t last = n - 1; last >= 0; last--) { // the heap sorts itself: its greatest is the last to arrive
+        yr[last] = heap[0].column;
+        heap[0] = heap[last];
+        siftDown(heap, last, 0);
+      }
+    }
+  });
+}
+KERNEL(multinomial)
+
 } // namespace napier::ISA

@@ -21,6 +21,8 @@ template <class T> INLINE Vec<T> loadPart(const T* p, int64_t n, T fill) {
   return lanesBelow<T>(n) ? loadPart(p, n) : splat(fill);
 }
 
+template <class T> INLINE void zeroRow(T* x, int64_t n) { memset(x, 0, size_t(n) * sizeof(T)); }
+
 // whole(i) for every full vector of n elements, then part(i, n - i) for what is left.
 template <class T, class Whole, class Part> INLINE void along(int64_t n, const Whole& whole, const Part& part) {
   int64_t i = 0;

@@ -180,7 +180,7 @@ napi_value features(Args& a) { return toTexts(a.env, cpuFeatures()); }
 template <class A> std::string letter() {
   using T = Plain<A>;
   if constexpr (std::is_same_v<T, Out>) return "o";
-  else if constexpr (std::is_same_v<T, InOut>) return "u";
+  else if constexpr (std::is_same_v<T, InOut> || std::is_same_v<T, PartOut>) return "u";
   else if constexpr (std::is_same_v<T, MaybeOut>) return "o?";
   else if constexpr (std::is_same_v<T, In>) return "i";
   else if constexpr (std::is_same_v<T, MaybeIn>) return "i?";

@@ -48,7 +48,7 @@ describe("usage", () => {
     [["train", "glyphs"], 'unexpected argument "glyphs"'],
     [
       ["train", "--dataset", "imagenet"],
-      'expected --dataset to be one of glyphs, mnist, fashion-mnist, cifar10, got "imagenet"',
+      'expected --dataset to be one of glyphs, mnist, fashion-mnist, cifar10, cifar100, got "imagenet"',
     ],
     [["train", "--model", "resnet"], "expected --model to be one of"],
     [["train", "--epochs", "0"], 'expected --epochs to be a whole number from 1 up, got "0"'],
@@ -59,6 +59,8 @@ describe("usage", () => {
     [["train", "--threads", "none"], "expected --threads to be a whole number"],
     [["train", "--epochs"], "--epochs"],
     [["train", "--dataset", "mnist"], "needs --data DIR"],
+    [["train", "--dataset", "cifar100"], "or --download, which fetches them"],
+    [["train", "--download"], "--dataset glyphs is drawn here and takes no --download"],
     [["train", "--data", "."], "--dataset glyphs is drawn here and takes no --data"],
     [["eval"], "expected --model FILE"],
     [["doctor", "--verbose"], "there is no option --verbose"],

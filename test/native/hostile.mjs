@@ -134,6 +134,35 @@ const adaptive = (order) => {
   const count = { x: s[0] * s[1] * s[2], y: s[0] * s[3] * s[4] };
   return [[...order].map((l) => count[l]), s];
 };
+/** The windows of pictures as columns. */
+const columns = (order) => {
+  const [n, c, h, w, r, s] = [dim(3), some(3), some(7), some(7), some(3), some(3)];
+  const [padH, padW, strideH, strideW, dilationH, dilationW] = [below(3), below(3), some(2), some(2), some(2), some(2)];
+  const p = Math.floor((h + 2 * padH - dilationH * (r - 1) - 1) / strideH) + 1;
+  const q = Math.floor((w + 2 * padW - dilationW * (s - 1) - 1) / strideW) + 1;
+  const count = { x: n * c * h * w, y: n * c * r * s * p * q };
+  return [[...order].map((l) => count[l]), [n, c, h, w, 1, r, s, strideH, strideW, padH, padW, dilationH, dilationW, 1]];
+};
+/** Resizing by tables of taps; 0 taps keep an axis. */
+const taps = (order) => {
+  const [planes, h, w] = [dim(4), some(6), some(6)];
+  const [tapsH, tapsW] = [below(h + 1), below(w + 1)];
+  const [p, q] = [tapsH ? some(6) : h, tapsW ? some(6) : w];
+  const count = { x: planes * h * w, y: planes * p * q };
+  const tables = [tapsH ? p : 0, p * tapsH, tapsW ? q : 0, q * tapsW];
+  return [[...[...order].map((l) => count[l]), ...tables], [planes, h, w, p, q, tapsH, tapsW]];
+};
+const grid = (order) => {
+  const s = [dim(3), dim(3), some(5), some(5), dim(), dim()];
+  const count = { x: s[0] * s[1] * s[2] * s[3], y: s[0] * s[1] * s[4] * s[5], g: s[0] * s[4] * s[5] * 2 };
+  return [[...order].map((l) => count[l]), [...s, below(3), below(3), below(2)]];
+};
+const grouped = (order, ...numbers) => {
+  const groups = some(3);
+  const s = [dim(4), groups * some(3), dim(9)];
+  const count = { x: product(s), c: s[1], g: s[0] * groups };
+  return [[...order].map((l) => count[l]), [...numbers, groups, ...s]];
+};
 const channels = (order, ...numbers) => {
   const s = [dim(4), dim(4), dim(9)];
   const count = { x: product(s), c: s[1] };
@@ -149,12 +178,71 @@ const table = (order, after = []) => {
   const count = { w: r * c, y: n * c, n };
   return [[...order].map((l) => count[l]), [r, c, n, ...after]];
 };
+const resampled = (each, numbers, fills) => {
+  const [n, c, h, w, p, q] = [dim(3), dim(3), some(6), some(6), dim(6), dim(6)];
+  return [[n * c * p * q, n * c * h * w, n * each, ...(fills ? [c] : [])], [...numbers, n, c, h, w, p, q]];
+};
+const attention = (order) => {
+  const [n, heads, t, keys, d, dv] = [dim(2), some(3), dim(60), dim(150), some(9), some(9)];
+  const group = chance(0.5) ? heads : 1;
+  const batch = n * heads;
+  const [byRow, byHead, byBatch] = [below(2), below(2), below(2)];
+  const count = { q: batch * t * d, k: (batch / group) * keys * d, v: (batch / group) * keys * dv, y: batch * t * dv, l: batch * t, m: n * heads * t * keys };
+  const mask = [byBatch * heads * t * keys, byHead * t * keys, byRow * keys, 1];
+  return [[...order].map((l) => count[l]), [number(), number(), below(99), below(9), batch, group, t, keys, d, dv, below(2), heads, ...mask]];
+};
+const cell = (order, gates) => {
+  const [n, size] = [dim(), dim(20)];
+  return [[...order].map((l) => (l === "g" ? gates : 1) * n * size), [n, size]];
+};
+const segments = (order) => {
+  const [n, bags, cols] = [dim(), dim(3), dim(9)];
+  const count = { x: n * cols, y: bags * cols, o: bags };
+  return [[...order].map((l) => count[l]), [n, bags, cols]];
+};
 const parameters = (lists, single, numbers) => {
   const counts = Array.from({ length: below(4) }, () => dim(70));
   return [[...Array.from({ length: lists }, () => counts), ...single], numbers];
 };
 
+const indexed = (order) => {
+  const [outer, n, inner, m, each] = [dim(4), dim(5), dim(4), dim(5), below(2)];
+  const count = { x: outer * n * inner, y: outer * m * inner, i: each ? outer * m * inner : m };
+  return [[...order].map((l) => count[l]), [outer, n, inner, m, each]];
+};
+const scan = (operands, before) => {
+  const extents = [dim(4), dim(9), dim(4)];
+  return [Array.from({ length: operands }, () => product(extents)), [...before, ...extents]];
+};
+const ctc = (order) => {
+  const [t, n, c, l] = [dim(6), dim(4), some(5), dim(4)];
+  const count = { x: t * n * c, n, l: n * l };
+  return [[...order].map((letter) => count[letter]), [below(c), below(2), t, n, c, l]];
+};
+
+/** square: x is [batch, n, n] */
+const matrices = (order, { square = false, tall = false, numbers = [] } = {}) => {
+  const [batch, a, b] = [dim(3), dim(5), dim(5)];
+  const [m, n] = square ? [a, a] : tall ? [Math.max(a, b), Math.min(a, b)] : [a, b];
+  const least = Math.min(m, n);
+  const count = { x: batch * m * n, a: batch * m * m, k: batch * n * n, n: batch * n, m: batch * m, l: batch * least, q: batch * m * least, r: batch * least * n };
+  return [[...order].map((l) => count[l]), [...numbers.map((f) => f(least)), batch, m, n]];
+};
+
 const RECIPES = {
+  cholesky: () => matrices("xx", { square: true }),
+  lu: () => matrices("xlmx"),
+  solve: () => matrices("xax", { numbers: [() => below(2)] }),
+  solveTriangular: () => matrices("xax", { numbers: [() => below(2), () => below(2), () => below(2)] }),
+  qr: () => matrices("qrx", { numbers: [(least) => least] }),
+  eigh: () => matrices("nxx", { square: true }),
+  svd: () => matrices("xnkx", { tall: true }),
+  matrixExp: () => matrices("xx", { square: true }),
+  sqrtm: () => matrices("xx", { square: true }),
+  cdist() {
+    const [batch, m, n, k] = [dim(3), dim(5), dim(5), dim(5)];
+    return [[batch * m * n, batch * m * k, batch * n * k], [pick([0, 1, 2, 3, Infinity]), batch, m, n, k]];
+  },
   where: () => broadcast([0, 1, 2]),
   copyStrided() {
     const [extents, [strides], [reach]] = strided([0]);
@@ -172,6 +260,28 @@ const RECIPES = {
     const offset = below(4);
     return [[offset + step * 4, product(extents)], [offset, extents.length, ...extents, ...strides]];
   },
+  gather: () => indexed("yxi"),
+  scatter: () => indexed("xyi"),
+  scatterAdd: () => indexed("xyi"),
+  nonzero() {
+    const extents = Array.from({ length: below(4) }, () => dim(4));
+    const found = below(9);
+    return [[found * extents.length, product(extents)], [found, extents.length, ...extents]];
+  },
+  cumsum: () => scan(2, [below(2)]),
+  cumprod: () => scan(2, [below(2)]),
+  linearScan: () => scan(3, [below(2)]),
+  cummax: () => scan(2, []),
+  cummin: () => scan(2, []),
+  topk() {
+    const [outer, n, inner] = [dim(4), dim(chance(0.2) ? 300 : 9), dim(4)];
+    const k = below(n + 1);
+    return [[outer * k * inner, outer * n * inner], [k, below(2), outer, n, inner]];
+  },
+  searchsorted() {
+    const [r, n, m, each] = [dim(4), dim(9), dim(9), below(2)];
+    return [[r * m, each ? r * n : n, r * m], [below(2), each, r, n, m]];
+  },
   gemm() {
     const [batch, m, n, k] = [dim(3), dim(20), dim(20), dim(20)];
     const [a, b] = [chance(0.3), chance(0.3)];
@@ -188,6 +298,19 @@ const RECIPES = {
   maxPool2dGrad: () => adaptive("xyy"),
   adaptiveAvgPool2d: () => adaptive("yx"),
   adaptiveAvgPool2dGrad: () => adaptive("xy"),
+  unfold: () => columns("yx"),
+  fold: () => columns("xy"),
+  maxUnpool2d: () => adaptive("xyy"),
+  maxUnpool2dGrad: () => adaptive("yxy"),
+  interpolate: () => taps("yx"),
+  interpolateGrad: () => taps("xy"),
+  gridSample: () => grid("yxg"),
+  gridSampleGradX: () => grid("xyg"),
+  gridSampleGradGrid: () => grid("gyxg"),
+  groupNorm: () => grouped("xggxcc", number()),
+  groupNormGrad: () => grouped("xccxxggc"),
+  rmsNorm: () => rows("xrxc", [number()]),
+  rmsNormGrad: () => rows("xcxxrc", []),
   batchNorm: () => channels("xccxcc", number()),
   batchNormInfer: () => channels("xxcccc", number()),
   batchNormGrad: () => channels("xccxxccc", number(), below(2)),
@@ -195,16 +318,55 @@ const RECIPES = {
   layerNorm: () => rows("xrrxcc", [number()]),
   layerNormGrad: () => rows("xccxxrrc", []),
   embedding: () => table("ywn"),
+  oneHot() {
+    const [cols, n] = [dim(9), dim()];
+    return [[n * cols, n], [cols, n]];
+  },
+  multinomial() {
+    const [r, cols] = [dim(), some(9)];
+    const n = some(cols);
+    return [[r * n, r * cols], [below(2), below(100), below(100), r, cols, n]];
+  },
+  attention: () => attention("ylqkvm"),
+  attentionGrad: () => attention("qkvyylqkvm"),
+  lstmCell: () => cell("hhggh", 4),
+  lstmCellGrad: () => cell("ghhhghh", 4),
+  gruCell: () => cell("hgggh", 3),
+  gruCellGrad: () => cell("gghhggh", 3),
+  sumSegments: () => segments("yxo"),
+  spreadSegments: () => segments("xyo"),
+  maxSegments: () => segments("yyxo"),
   embeddingGrad: () => table("wyn", [pick([-1, 0])]),
   crossEntropy: () => rows("rrxr", [-100]),
   crossEntropyGrad: () => rows("xxrrr", [-100]),
   hinge: () => rows("rxr", [1, -100]),
+  nll: () => rows("rrxcr", [-100]),
+  nllGrad: () => rows("xrcr", [-100]),
+  multiLabelMargin: () => rows("rxxx", []),
+  ctc: () => ctc("nxlnn"),
+  ctcGrad: () => ctc("xnxlnn"),
   hingeGrad: () => rows("xxrr", [1, -100]),
   sgd() {
-    const [[p, g, v, step], numbers] = parameters(3, [1], [number(), number(), 0, number(), below(2)]);
+    const [[p, g, v, step], numbers] = parameters(3, [1], [number(), number(), 0, number(), below(2), below(2)]);
     return [[p, g, chance(0.5) ? v : [], step], numbers];
   },
-  adam: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2)]),
+  adam() {
+    const [[p, g, m, v, top, step], numbers] = parameters(5, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2), below(2)]);
+    return [[p, g, m, v, chance(0.5) ? top : [], step], numbers];
+  },
+  adamax: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number(), below(2)]),
+  nadam: () => parameters(4, [1, 1], [number(), 0.9, 0.999, 1e-8, number(), number()]),
+  radam: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number()]),
+  lamb: () => parameters(4, [1], [number(), 0.9, 0.999, 1e-8, number()]),
+  rmsprop() {
+    const [[p, g, square, average, v, step], numbers] = parameters(5, [1], [number(), 0.9, 1e-8, number(), number(), below(2)]);
+    return [[p, g, square, chance(0.5) ? average : [], chance(0.5) ? v : [], step], numbers];
+  },
+  adagrad: () => parameters(3, [1], [number(), number(), number(), 1e-8, number(), below(2)]),
+  adadelta: () => parameters(4, [1], [number(), 0.9, 1e-8, number(), below(2)]),
+  asgd: () => parameters(3, [1, 1, 1], [number(), number(), 0.75, 1e6, number(), below(2)]),
+  lion: () => parameters(3, [1], [number(), 0.9, 0.99, number()]),
+  muon: () => parameters(4, [1], [number(), number()]),
   gradNorm() {
     const [[list], numbers] = parameters(1, [], []);
     return [[1, list], numbers];
@@ -219,7 +381,21 @@ const RECIPES = {
   },
   randomFlip() {
     const [n, r, w] = [dim(3), dim(6), dim(6)];
-    return [[n * r * w, n * r * w, n], [number(), below(99), below(9), n, r, w]];
+    return [[n * r * w * 2, n * r * w * 2, n], [number(), below(99), below(9), n, r, w, 2]];
+  },
+  warp: () => resampled(9, [below(2)], true),
+  resample: () => resampled(4, [below(3)], false),
+  recolour() {
+    const [n, c, h, w, k] = [dim(3), pick([1, 3]), dim(6), dim(6), below(3)];
+    return [[n * c * h * w, n * c * h * w, n * k * 2], [n, c, h, w, k]];
+  },
+  blur() {
+    const [n, c, h, w, k] = [dim(3), dim(3), 2 + some(4), 2 + some(4), pick([1, 3, 5])];
+    return [[n * c * h * w, n * c * h * w, n * k], [n, c, h, w, k]];
+  },
+  patch() {
+    const [n, c, h, w] = [dim(3), dim(3), dim(6), dim(6)];
+    return [[n * c * h * w, n * c * h * w, n, n * 4, c], [n, c, h, w, 4]];
   },
 };
 
@@ -259,7 +435,7 @@ function dtypeFor(letter, shared, op) {
     case "M":
       return 6;
     case "a":
-      return op.name === "normalise" ? 4 : below(9);
+      return op.name === "normalise" ? 4 : op.name === "cast" ? below(9) : 1;
     case "A":
       return below(9);
     default:

@@ -145,7 +145,7 @@ template <class T> std::string compareFloats(const T* got, const T* want, int64_
     error += d * d;
     scale += double(want[i]) * double(want[i]);
   }
-  if (std::sqrt(error) <= tolerance * std::sqrt(scale)) return "";
+  if (error == 0 || std::sqrt(error) <= tolerance * std::sqrt(scale)) return ""; // the scale of large values is infinite
   return "relative error " + std::to_string(std::sqrt(error / scale)) + ", allowed " + std::to_string(tolerance);
 }
 

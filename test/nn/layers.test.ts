@@ -230,3 +230,50 @@ test("a convolutional network learns by plain gradient descent", () => {
   for (let i = 0; i < 40; i++) step();
   expect(step()).toBeLessThan(first / 10);
 });
+
+describe("activations as layers", () => {
+  const x = randn([2, 4, 3]);
+  const CASES: [name: string, layer: nn.Module & { forward(x: Tensor): Tensor }, fn: (x: Tensor) => Tensor][] = [
+    ["ReLU6", new nn.ReLU6(), (x) => x.relu6()],
+    ["SELU", new nn.SELU(), (x) => x.selu()],
+    ["CELU", new nn.CELU(0.5), (x) => x.celu(0.5)],
+    ["Mish", new nn.Mish(), (x) => x.mish()],
+    ["Hardswish", new nn.Hardswish(), (x) => x.hardswish()],
+    ["Hardsigmoid", new nn.Hardsigmoid(), (x) => x.hardsigmoid()],
+    ["Hardtanh", new nn.Hardtanh(-0.5, 0.25), (x) => x.hardtanh(-0.5, 0.25)],
+    ["LogSigmoid", new nn.LogSigmoid(), (x) => x.logSigmoid()],
+    ["Softsign", new nn.Softsign(), (x) => x.softsign()],
+    ["Softplus", new nn.Softplus({ beta: 2 }), (x) => x.softplus({ beta: 2 })],
+    ["Tanhshrink", new nn.Tanhshrink(), (x) => x.tanhshrink()],
+    ["Hardshrink", new nn.Hardshrink(), (x) => x.hardshrink(0.5)],
+    ["Softshrink", new nn.Softshrink(0.25), (x) => x.softshrink(0.25)],
+    ["Threshold", new nn.Threshold(0.1, 20), (x) => x.threshold(0.1, 20)],
+    ["PReLU", new nn.PReLU(), (x) => x.leakyRelu(0.25)],
+    ["PReLU a channel", new nn.PReLU(4, { init: 0.5 }), (x) => x.leakyRelu(0.5)],
+    ["RReLU", new nn.RReLU(0.1, 0.1), (x) => x.leakyRelu(0.1)],
+    ["GLU", new nn.GLU(1), (x) => x.glu(1)],
+    ["Softmin", new nn.Softmin(1), (x) => x.mul(-1).softmax(1)],
+    ["Softmax2d", new nn.Softmax2d(), (x) => x.softmax(0)],
+  ];
+  test.each(CASES)("%s", (_, layer, fn) => expect(numbers(layer.forward(x))).toEqual(numbers(fn(x))));
+  test("PReLU learns its slopes, under PyTorch's key", () => {
+    const m = new nn.PReLU(4);
+    m.forward(x).sum().backward();
+    expect([...m.weight.grad!.shape]).toEqual([4]);
+    expect(Object.keys(m.stateDict())).toEqual(["weight"]);
+  });
+  test("RReLU draws in training only", () => {
+    const m = new nn.RReLU();
+    const once = ones([50]).mul(-1);
+    expect(new Set(numbers(m.forward(once))).size).toBeGreaterThan(40);
+    expect(new Set(numbers(m.eval().forward(once))).size).toBe(1);
+  });
+  test("errors name the layer", () => {
+    expect(() => new nn.Hardtanh(1, -1)).toThrow(/Hardtanh: expected low <= high, got 1 and -1/);
+    expect(() => new nn.PReLU(0)).toThrow(/PReLU: expected a number of parameters from 1 up, got 0/);
+    expect(() => new nn.RReLU(1, 0)).toThrow(/RReLU: expected lower <= upper, got 1 and 0/);
+    expect(() => new nn.Softmax2d().forward(ones([2]))).toThrow(
+      /Softmax2d: expected x \[n,c,h,w\] or \[c,h,w\], got \[2\]/,
+    );
+  });
+});

@@ -99,6 +99,29 @@ test("unpooling layers take the indices of their pooling", () => {
   expect([...new nn.MaxUnpool1d(2).forward(line, at).shape]).toEqual([1, 2, 6]);
 });
 
+test("padding layers", () => {
+  const x = tensor([[1, 2, 3]]);
+  const made = (layer: nn.Module & { forward(x: Tensor): Tensor }) => (layer.forward(x).toArraySync() as number[][])[0];
+  expect(made(new nn.ZeroPad1d([2, -1]))).toEqual([0, 0, 1, 2]);
+  expect(made(new nn.ConstantPad1d(1, 7))).toEqual([7, 1, 2, 3, 7]);
+  expect(made(new nn.ReflectionPad1d([2, 1]))).toEqual([3, 2, 1, 2, 3, 2]);
+  expect(made(new nn.ReplicationPad1d([2, 1]))).toEqual([1, 1, 1, 2, 3, 3]);
+  expect(made(new nn.CircularPad1d([2, 1]))).toEqual([2, 3, 1, 2, 3, 1]);
+  const picture = randn([1, 2, 3, 4]);
+  const sides = [1, 2, 0, 1] as const;
+  const all = [
+    new nn.ZeroPad2d(sides),
+    new nn.ConstantPad2d(sides, 1),
+    new nn.ReflectionPad2d(sides),
+    new nn.ReplicationPad2d(sides),
+    new nn.CircularPad2d(sides),
+  ];
+  for (const layer of all) expect([...layer.forward(picture).shape]).toEqual([1, 2, 4, 7]);
+  expect(() => new nn.ZeroPad2d([1, 2] as never)).toThrow(
+    "ZeroPad2d: expected one integer or 4, [before, after] from the last dimension backwards, got [1,2]",
+  );
+});
+
 test("dropout layers do nothing in eval mode", () => {
   const x = ones([2, 3, 4]);
   expect(new nn.Dropout1d(0.5).eval().forward(x)).toBe(x);

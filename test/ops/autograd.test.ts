@@ -494,7 +494,7 @@ describe("a failed gradient", () => {
     const other = ones([2], { requiresGrad: true });
     mul(other, 3).sum().backward();
     const steps = zeros([1]);
-    k.sgd([w, other], [w.grad!, other.grad!], [], steps, 0.1, 0, 0, 0, 0);
+    k.sgd([w, other], [w.grad!, other.grad!], [], steps, 0.1, 0, 0, 0, 0, 0);
     await expect(loss.item()).rejects.toThrow(
       /crossEntropy: expected a value between 0 and 3, got 11 \(at flat index 1\)/,
     );

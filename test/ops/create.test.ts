@@ -1,6 +1,21 @@
 /** @file Tensors made from values, in every dtype. */
 import type { DType } from "napier";
-import { arange, eye, full, fullLike, linspace, ones, onesLike, tensor, zeros, zerosLike } from "napier";
+import {
+  arange,
+  emptyLike,
+  eye,
+  full,
+  fullLike,
+  linspace,
+  logspace,
+  ones,
+  onesLike,
+  tensor,
+  trilIndices,
+  triuIndices,
+  zeros,
+  zerosLike,
+} from "napier";
 import { checkOp, describe, expect, expectClose, test, valuesOf } from "../check.js";
 import { build, nd } from "../nd.js";
 
@@ -214,4 +229,47 @@ describe("tensor", () => {
   ] as const)("error: %s", (_, call, message) => {
     expect(call).toThrow(message);
   });
+});
+
+checkOp<[start: number, end: number, steps: number, base?: number]>("logspace", {
+  run: (_, start, end, steps, base) => logspace(start, end, steps, base === undefined ? {} : { base }),
+  reference: (_, start, end, steps, base = 10) =>
+    build([steps], ([i]) => base ** (start + (steps > 1 ? (i! * (end - start)) / (steps - 1) : 0)), "float32"),
+  grad: false,
+  cases: {
+    "powers of ten": { inputs: [], args: [-3, 2, 6] },
+    "powers of two, downwards": { inputs: [], args: [3, -3, 7, 2] },
+    "one step": { inputs: [], args: [2, 5, 1] },
+    "no step": { inputs: [], args: [0, 1, 0] },
+  },
+  errors: { "half a step": [() => logspace(0, 1, 1.5), /logspace: expected a number of steps from 0 up, got 1.5/] },
+});
+
+describe("indices of triangles", () => {
+  test("lower and upper, with an offset", () => {
+    expect(trilIndices(3).toArraySync()).toEqual([
+      [0, 1, 1, 2, 2, 2],
+      [0, 0, 1, 0, 1, 2],
+    ]);
+    expect(trilIndices(2, 3, 1).toArraySync()).toEqual([
+      [0, 0, 1, 1, 1],
+      [0, 1, 0, 1, 2],
+    ]);
+    expect(triuIndices(3, 2, 1).toArraySync()).toEqual([[0], [1]]);
+    expect([trilIndices(0).dtype, ...trilIndices(0).shape]).toEqual(["int32", 2, 0]);
+  });
+  test("errors", () => {
+    expect(() => trilIndices(-1)).toThrow(/trilIndices: expected rows and columns from 0 up, got -1/);
+    expect(() => triuIndices(2, 0.5)).toThrow(/triuIndices: expected rows and columns from 0 up, got 0.5/);
+  });
+});
+
+test("emptyLike has the shape and the dtype asked for", () => {
+  const x = emptyLike(zeros([2, 3], { dtype: "int32" }));
+  expect([x.dtype, ...x.shape]).toEqual(["int32", 2, 3]);
+  expect(x.fill_(4).toArraySync()).toEqual([
+    [4, 4, 4],
+    [4, 4, 4],
+  ]);
+  expect(emptyLike(x, { dtype: "float64" }).dtype).toBe("float64");
 });

@@ -1,58 +1,18 @@
 /** @file Functions of one tensor, against Math and, where it has none, series written out here. */
 import * as ops from "napier";
 import { ones, type Tensor, tensor } from "napier";
-import { type Bound, type Case, checkOp, expect, test } from "../check.js";
-import { given, type Input, map, normal, SPECIAL, signed, uniform } from "../nd.js";
+import { expect, test } from "../check.js";
+import { SPECIAL, signed, uniform } from "../nd.js";
+import { anywhere, checkUnary, EXACT, erf, notZero, positive, type Row, sigmoid, softplus } from "../unary.js";
 
-/** Taylor's series below 1, Legendre's continued fraction of erfc above. */
-function erf(x: number): number {
-  if (Number.isNaN(x)) return x;
-  const a = Math.abs(x);
-  if (a > 6) return Math.sign(x);
-  if (a < 1) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; n < 100; n++) {
-      term *= (-x * x) / n;
-      sum += term / (2 * n + 1);
-    }
-    return (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  let fraction = 0;
-  for (let n = 600; n > 0; n--) fraction = n / 2 / (a + fraction);
-  return Math.sign(x) * (1 - Math.exp(-a * a) / ((a + fraction) * Math.sqrt(Math.PI)));
-}
-const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
-const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 function roundEven(x: number): number {
   const below = Math.floor(x);
   if (x - below !== 0.5) return Math.round(x);
   return below % 2 === 0 ? below : below + 1;
 }
 
-/** A row: the op, its function, where its inputs lie, and what is special. */
-interface Row {
-  f: (x: number) => number;
-  run?: (x: Tensor) => Tensor;
-  /** Inputs where it is smooth. */
-  from: (...shape: number[]) => Input;
-  /** Values at the borders; default SPECIAL. */
-  special?: number[];
-  ulp?: number;
-  bound?: Bound;
-  /** Where the reference itself is less exact. */
-  bound64?: Bound;
-  isaRms?: number;
-  gradBound?: Bound;
-}
-
-const anywhere = (...shape: number[]): Input => normal(...shape);
-const positive = (...shape: number[]): Input => uniform(0.2, 4, ...shape);
-const notZero = (...shape: number[]): Input => signed(0.2, 3, ...shape);
 /** 1 + erf(x) cancels far below 0: few bits are left of a value that is small itself. */
 const CANCELS = { bound: { rms: 2 }, special: SPECIAL.filter((x) => Math.abs(x) < 1e38 || Number.isNaN(x)) };
-const EXACT = { ulp: 0, isaRms: 0 };
-
 const ROWS: Record<string, Row> = {
   neg: { f: (x) => -x, from: anywhere, ...EXACT },
   abs: { f: Math.abs, from: notZero, ...EXACT },
@@ -119,28 +79,7 @@ const ROWS: Record<string, Row> = {
   },
 };
 
-for (const [name, row] of Object.entries(ROWS)) {
-  const { f, from, special = SPECIAL, ulp = 3, isaRms = 4, gradBound } = row;
-  const run = row.run ?? (ops as unknown as Record<string, (x: Tensor) => Tensor>)[name]!;
-  checkOp(name, {
-    run: ([x]) => run(x!),
-    reference: ([x]) => map(x!, f),
-    bound: row.bound ?? { ulp },
-    ...(row.bound64 && { bound64: row.bound64 }),
-    isaRms,
-    gradBound: gradBound ?? { rms: 8 },
-    cases: {
-      scalar: { inputs: [from()] },
-      "1x1": { inputs: [from(1, 1)] },
-      "odd length": { inputs: [from(37)] },
-      "three dimensions": { inputs: [from(2, 3, 5)] },
-      empty: { inputs: [from(0, 3)] },
-      "long enough to be split": { inputs: [from(70_001)] },
-      "special values": { inputs: [given(special)], grad: false },
-    } satisfies Record<string, Case<[]>>,
-    bench: { "1M": { inputs: [from(1 << 20)] } },
-  });
-}
+checkUnary(ROWS);
 
 test("integers and bools are computed as float32", () => {
   for (const dtype of ["int32", "int64", "uint8", "int8", "bool"] as const) {

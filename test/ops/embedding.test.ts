@@ -1,5 +1,5 @@
 /** @file Embedding: look-up, its gradient, and ids that are out of range. */
-import { arange, type EmbeddingOptions, embedding, ones, tensor } from "napier";
+import { arange, type EmbeddingOptions, embedding, oneHot, ones, tensor } from "napier";
 import { type Case, checkOp, expect, test } from "../check.js";
 import { at, build, given, ints, normal } from "../nd.js";
 
@@ -102,4 +102,54 @@ test?.("rows of any dtype", () => {
     [5, 6],
     [1, 2],
   ]);
+});
+
+checkOp<[numClasses: number]>("oneHot", {
+  run: ([labels], numClasses) => oneHot(labels!, numClasses),
+  reference: ([labels], numClasses) =>
+    build([...labels!.shape, numClasses], (index) => Number(at(labels!, index.slice(0, -1)) === index.at(-1)), "int32"),
+  grad: false,
+  cases: {
+    "one label": { inputs: [ints(0, 4, [])], args: [4] },
+    "a matrix": { inputs: [ints(0, 5, [3, 4])], args: [5] },
+    int64: { inputs: [ints(0, 5, [7], "int64")], args: [6] },
+    uint8: { inputs: [ints(0, 5, [7], "uint8")], args: [5] },
+    none: { inputs: [ints(0, 5, [0])], args: [3] },
+    "long enough to be split": { inputs: [ints(0, 40, [900])], args: [40], dtypes: ["float32"] },
+  },
+  errors: {
+    "a label too large": [
+      () => oneHot(tensor([0, 3], { dtype: "int32" }), 3),
+      /oneHot: expected labels between 0 and 2, got 3/,
+    ],
+    "labels of floats": [() => oneHot(ones([2]), 3), /oneHot: expected labels of dtype int32, int64 or uint8/],
+    "no classes": [
+      () => oneHot(tensor([0], { dtype: "int32" }), 0.5),
+      /oneHot: expected a number of classes from 1 up, got 0.5/,
+    ],
+    "no labels and no classes": [
+      () => oneHot(tensor([], { dtype: "int32" })),
+      /oneHot: expected numClasses for empty labels, got \[0\]/,
+    ],
+  },
+  bench: { "4096 of 1000": { inputs: [ints(0, 1000, [4096])], args: [1000] } },
+});
+test("oneHot: dtypes, and classes counted from the labels", () => {
+  const labels = tensor([2, 0], { dtype: "int32" });
+  for (const dtype of ["float32", "float64", "int64", "bool", "float16"] as const) {
+    const y = oneHot(labels, 3, { dtype });
+    expect([y.dtype, y.toArraySync()]).toEqual([
+      dtype,
+      [
+        [0, 0, 1],
+        [1, 0, 0],
+      ],
+    ]);
+  }
+  expect([...oneHot(labels).shape]).toEqual([2, 3]);
+  expect([...oneHot(labels.add(1)).shape]).toEqual([2, 4]); // no range is known: they are read
+});
+test("oneHot: a label that only the kernel sees fails the result", async () => {
+  const y = oneHot(tensor([0, 3], { dtype: "int32" }).add(1), 3);
+  await expect(y.data("int32")).rejects.toThrow(/oneHot: expected a value between 0 and 2, got 4 \(at flat index 1\)/);
 });

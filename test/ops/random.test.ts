@@ -5,10 +5,12 @@ import {
   Generator,
   grad,
   manualSeed,
+  multinomial,
   normal,
   ones,
   rand,
   randint,
+  randintLike,
   randLike,
   randn,
   randperm,
@@ -18,6 +20,7 @@ import {
   zeros,
 } from "napier";
 import { describe, expect, test } from "vitest";
+import { addon } from "#lib/native.js";
 
 const numbers = (x: Tensor): number[] => Array.from(x.dataSync(x.dtype) as ArrayLike<number | bigint>, Number);
 const mean = (v: number[]): number => v.reduce((a, b) => a + b, 0) / v.length;
@@ -182,4 +185,99 @@ describe("dropout", () => {
     expect(() => dropout(ones([2]), 1.5)).toThrow(/dropout: expected a probability between 0 and 1, got 1.5/);
     expect(() => dropout(ones([2], { dtype: "int32" }))).toThrow(/dropout: expected float32 or float64, got int32/);
   });
+});
+
+describe("multinomial", () => {
+  const weights = [0.5, 0, 2, 1.5];
+  const generator = new Generator(11);
+  test("with replacement: shares go by the weights, and weight 0 never comes", () => {
+    const v = numbers(multinomial(tensor(weights), 40_000, { replacement: true, generator }));
+    for (const [i, w] of weights.entries())
+      expect(Math.abs(v.filter((x) => x === i).length / v.length - w / 4)).toBeLessThan(0.01); // 4 standard deviations
+  });
+  test("without: rows are distinct, and first and second come as if drawn one after the other", () => {
+    const rows = 20_000;
+    const p = tensor(
+      Float64Array.from({ length: rows * 4 }, (_, i) => weights[i % 4]!),
+      [rows, 4],
+    );
+    const y = multinomial(p, 2, { generator });
+    expect([y.dtype, ...y.shape]).toEqual(["int32", rows, 2]);
+    const v = numbers(y);
+    const count = (first: number, second: number) => {
+      let n = 0;
+      for (let r = 0; r < rows; r++) n += Number(v[2 * r] === first && v[2 * r + 1] === second);
+      return n / rows;
+    };
+    for (const a of [0, 2, 3])
+      for (const b of [0, 2, 3])
+        expect(count(a, b)).toBeCloseTo(a === b ? 0 : ((weights[a]! / 4) * weights[b]!) / (4 - weights[a]!), 1.9);
+  });
+  test("all columns are a permutation; one row of float32 alone gives the same each run", () => {
+    const run = () => numbers(multinomial(ones([100]), 100, { generator: new Generator(5) }));
+    const v = run();
+    expect([...v].sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i));
+    expect(run()).toEqual(v);
+    expect(v).not.toEqual([...v].sort((a, b) => a - b));
+  });
+  test("the same bits for any number of threads and on every instruction set", () => {
+    const p = rand([300, 200], { generator: new Generator(3) });
+    const run = (replacement: boolean) =>
+      numbers(multinomial(p, 20, { replacement, generator: new Generator(9) })).join();
+    const [threads, isa] = [addon.threads(), addon.isa()];
+    try {
+      for (const replacement of [false, true]) {
+        const want = run(replacement);
+        for (const n of [1, 2, 4]) {
+          addon.synchronize();
+          addon.threads(n);
+          expect(run(replacement)).toBe(want);
+        }
+        for (const name of addon.isas()) {
+          addon.isa(name);
+          expect(run(replacement)).toBe(want);
+        }
+        addon.isa(isa);
+      }
+    } finally {
+      addon.synchronize();
+      addon.threads(threads);
+      addon.isa(isa);
+    }
+  });
+  test("errors, at the call and of what only the kernel sees", async () => {
+    expect(() => multinomial(ones([3]), 4)).toThrow(
+      /multinomial: expected from 1 to 3 samples \(more with \{ replacement: true \}\), got 4/,
+    );
+    expect(() => multinomial(ones([3]), 0, { replacement: true })).toThrow(/a number of samples from 1 up, got 0/);
+    expect(() => multinomial(ones([2, 3, 4]), 1)).toThrow(/expected weights \[cols\] or \[rows,cols\], got \[2,3,4\]/);
+    expect(() => multinomial(ones([3], { dtype: "int32" }), 1)).toThrow(/multinomial: expected float32 or float64/);
+    expect(() => multinomial(ones([2, 0]), 1)).toThrow(
+      /multinomial: expected from 1 to 2\^31 - 1 columns, got \[2,0\]/,
+    );
+    const p = tensor([
+      [1, 1, 0],
+      [0, 1, 0],
+    ]);
+    await expect(multinomial(p, 2).data("int32")).rejects.toThrow(
+      /multinomial: expected a value between 2 and 3, got 1 \(at flat index 1\)/,
+    );
+    for (const bad of [-1, Number.NaN, Number.POSITIVE_INFINITY])
+      await expect(multinomial(tensor([1, bad]), 1).data("int32")).rejects.toThrow(/between 1 and 2, got 0/);
+  });
+});
+
+test("bernoulli of a tensor of probabilities, randintLike", () => {
+  const p = zeros([30_000])
+    .assign_([[0, 10_000]], 1)
+    .assign_([[10_000, 20_000]], 0.25);
+  const v = numbers(bernoulli(p, { generator: new Generator(2) }));
+  const share = (from: number) => v.slice(from, from + 10_000).filter(Boolean).length / 10_000;
+  expect([share(0), share(20_000)]).toEqual([1, 0]);
+  expect(share(10_000)).toBeCloseTo(0.25, 1);
+  expect(p.bernoulli().dtype).toBe("bool");
+  expect(() => bernoulli(ones([2], { dtype: "int32" }))).toThrow(/bernoulli: expected float32 or float64, got int32/);
+  const like = randintLike(zeros([50], { dtype: "uint8" }), 3, 6);
+  expect([like.dtype, ...new Set(numbers(like))].sort()).toEqual([3, 4, 5, "uint8"]);
+  expect(randintLike(zeros([2]), 0, 2).dtype).toBe("int32");
 });

@@ -7,7 +7,6 @@ import {
   expand,
   flatten,
   ones,
-  pad,
   permute,
   reshape,
   slice,
@@ -376,50 +375,6 @@ checkOp<[axis?: number]>("stack", {
     "shapes that differ": [
       () => stack([ones([2]), ones([3])]),
       /stack: expected tensors of one shape, \[2\], got \[3\]/,
-    ],
-  },
-});
-
-checkOp<[padding: number[], options?: { value?: number }]>("pad", {
-  run: ([x], ...args) => pad(x!, ...args),
-  reference: ([x], padding, { value = 0 } = {}) => {
-    const before = x!.shape.map((_, d) => padding[2 * (x!.shape.length - 1 - d)] ?? 0);
-    const after = x!.shape.map((_, d) => padding[2 * (x!.shape.length - 1 - d) + 1] ?? 0);
-    const shape = x!.shape.map((e, d) => e + before[d]! + after[d]!);
-    return build(
-      shape,
-      (index) => {
-        const inner = index.map((i, d) => i - before[d]!);
-        return inner.every((i, d) => i >= 0 && i < x!.shape[d]!) ? at(x!, inner) : value;
-      },
-      x!.dtype,
-    );
-  },
-  ...EXACT,
-  cases: {
-    "last dimension": { inputs: [normal(2, 3)], args: [[1, 2]] },
-    "two dimensions": { inputs: [normal(2, 3, 4)], args: [[1, 1, 2, 0]] },
-    "with a value": { inputs: [normal(2, 3)], args: [[1, 1, 1, 1], { value: 2.5 }] },
-    cropping: { inputs: [normal(5, 6)], args: [[-1, -2, -1, 0]] },
-    "cropping and padding": { inputs: [normal(5, 6)], args: [[-1, 2, 3, -2]] },
-    "cropping everything away": { inputs: [normal(2, 3)], args: [[-3, 0]] },
-    "more cropped than there is, padded back": { inputs: [normal(2, 3)], args: [[-4, 3]] },
-    nothing: { inputs: [normal(2, 3)], args: [[]] },
-    "around nothing": { inputs: [normal(0, 3)], args: [[0, 0, 1, 1]] },
-    int32: { inputs: [ints(-9, 9, [2, 3])], args: [[1, 1], { value: 7 }], grad: false },
-  },
-  errors: {
-    "an odd number": [
-      () => pad(ones([2, 3]), [1]),
-      /pad: expected pairs of integers for at most 2 dimensions, from the last backwards, got \[1\]/,
-    ],
-    "too many": [
-      () => pad(ones([2]), [1, 1, 1, 1]),
-      /pad: expected pairs of integers for at most 1 dimensions.*got \[1,1,1,1\]/,
-    ],
-    "cropping too much": [
-      () => pad(ones([2, 3]), [-2, -2]),
-      /pad: expected to crop at most \[2,3\], got padding \[-2,-2\]/,
     ],
   },
 });

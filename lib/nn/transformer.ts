@@ -1,0 +1,348 @@
+/**
+ * The transformer of Vaswani et al. 2017, "Attention is all you need", layer by layer and under PyTorch's keys.
+ */
+import { noGrad } from "../autograd.js";
+import { expect } from "../errors.js";
+import { add, lessEqual, mul, where } from "../ops/arithmetic.js";
+import { arange, full, zeros } from "../ops/create.js";
+import { cos, exp, gelu, relu, sin } from "../ops/elementwise.js";
+import type { GeneratorOption } from "../ops/random.js";
+import { reshape, slice, stack, unsqueeze } from "../ops/shape.js";
+import type { Tensor } from "../tensor.js";
+import { Dropout } from "./activation.js";
+import { MultiheadAttention } from "./attention.js";
+import { ModuleList } from "./container.js";
+import * as init from "./init.js";
+import { expectCount, type FactoryOptions, Linear } from "./linear.js";
+import { Module } from "./module.js";
+import { LayerNorm } from "./norm.js";
+
+export interface TransformerLayerOptions extends FactoryOptions, GeneratorOption {
+  /** Width of the feed-forward part. Default 2048. */
+  dimFeedforward?: number;
+  /** Probability of dropout, in the attention's weights too. Default 0.1. */
+  dropout?: number;
+  /** Of the feed-forward part; a function of one's own is allowed. Default relu. */
+  activation?: "relu" | "gelu" | ((x: Tensor) => Tensor);
+  layerNormEps?: number;
+  /** [n, t, e] instead of PyTorch's default [t, n, e]. Default false. */
+  batchFirst?: boolean;
+  /** Norms before attention and feed-forward instead of after them (Xiong et al. 2020). Default false. */
+  normFirst?: boolean;
+  /** Default true. */
+  bias?: boolean;
+}
+
+const ACTIVATIONS = { relu, gelu: (x: Tensor) => gelu(x) };
+
+function activationOf(op: string, given: TransformerLayerOptions["activation"] = "relu"): (x: Tensor) => Tensor {
+  if (typeof given === "function") return given;
+  expect(Object.hasOwn(ACTIVATIONS, given), op, "an activation relu or gelu, or a function", JSON.stringify(given));
+  return ACTIVATIONS[given];
+}
+
+/** What a layer is told about its input; bool masks are true where PyTorch's are: at what is left out. */
+export interface EncoderCallOptions {
+  /** [t, t] or [n heads, t, t] */
+  mask?: Tensor | null;
+  /** [n, t] */
+  srcKeyPaddingMask?: Tensor | null;
+  /** Position i sees 0 to i only: quicker than a mask that says so. Default false. */
+  isCausal?: boolean;
+}
+
+export interface DecoderCallOptions {
+  /** [t, t] */
+  tgtMask?: Tensor | null;
+  /** [t, s] */
+  memoryMask?: Tensor | null;
+  /** [n, t] */
+  tgtKeyPaddingMask?: Tensor | null;
+  /** [n, s] */
+  memoryKeyPaddingMask?: Tensor | null;
+  /** Position i of tgt sees 0 to i only. Default false. */
+  tgtIsCausal?: boolean;
+  memoryIsCausal?: boolean;
+}
+
+/**
+ * Self-attention and a feed-forward part, each with a residual connection and a LayerNorm.
+ *
+ * @example
+ * const layer = new nn.TransformerEncoderLayer(16, 4, { dimFeedforward: 32, batchFirst: true });
+ * const y = layer.forward(randn([2, 5, 16])); // [2, 5, 16]
+ */
+export class TransformerEncoderLayer extends Module {
+  selfAttn: MultiheadAttention;
+  linear1: Linear;
+  dropout: Dropout;
+  linear2: Linear;
+  norm1: LayerNorm;
+  norm2: LayerNorm;
+  dropout1: Dropout;
+  dropout2: Dropout;
+  readonly normFirst: boolean;
+  readonly #activation: (x: Tensor) => Tensor;
+
+  constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
+    super();
+    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5, batchFirst, normFirst = false, bias } = options;
+    const { dtype, generator, activation } = options;
+    expectCount("TransformerEncoderLayer", "features of the feed-forward part", dimFeedforward);
+    this.selfAttn = new MultiheadAttention(dModel, nhead, { dropout, bias, batchFirst, dtype, generator });
+    this.linear1 = new Linear(dModel, dimFeedforward, { bias, dtype });
+    this.dropout = new Dropout(dropout, { generator });
+    this.linear2 = new Linear(dimFeedforward, dModel, { bias, dtype });
+    this.norm1 = new LayerNorm(dModel, { eps: layerNormEps, bias, dtype });
+    this.norm2 = new LayerNorm(dModel, { eps: layerNormEps, bias, dtype });
+    this.dropout1 = new Dropout(dropout, { generator });
+    this.dropout2 = new Dropout(dropout, { generator });
+    this.normFirst = normFirst;
+    this.#activation = activationOf("TransformerEncoderLayer", activation);
+    this.registerKey("selfAttn", "self_attn");
+  }
+
+  #attend(x: Tensor, { mask = null, srcKeyPaddingMask = null, isCausal = false }: EncoderCallOptions): Tensor {
+    const options = { attnMask: mask, keyPaddingMask: srcKeyPaddingMask, isCausal };
+    return this.dropout1.forward(this.selfAttn.forward(x, x, x, options)[0]);
+  }
+
+  #feed(x: Tensor): Tensor {
+    const inside = this.dropout.forward(this.#activation(this.linear1.forward(x)));
+    return this.dropout2.forward(this.linear2.forward(inside));
+  }
+
+  /** src: [t, n, e], or [n, t, e] with batchFirst, or [t, e]. Returns the same shape. */
+  forward(src: Tensor, options: EncoderCallOptions = {}): Tensor {
+    if (this.normFirst) {
+      const x = add(src, this.#attend(this.norm1.forward(src), options));
+      return add(x, this.#feed(this.norm2.forward(x)));
+    }
+    const x = this.norm1.forward(add(src, this.#attend(src, options)));
+    return this.norm2.forward(add(x, this.#feed(x)));
+  }
+}
+
+/** Self-attention, attention to the encoder's output, and a feed-forward part, each with a residual connection and a LayerNorm. */
+export class TransformerDecoderLayer extends Module {
+  selfAttn: MultiheadAttention;
+  multiheadAttn: MultiheadAttention;
+  linear1: Linear;
+  dropout: Dropout;
+  linear2: Linear;
+  norm1: LayerNorm;
+  norm2: LayerNorm;
+  norm3: LayerNorm;
+  dropout1: Dropout;
+  dropout2: Dropout;
+  dropout3: Dropout;
+  readonly normFirst: boolean;
+  readonly #activation: (x: Tensor) => Tensor;
+
+  constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
+    super();
+    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5, batchFirst, normFirst = false, bias } = options;
+    const { dtype, generator, activation } = options;
+    expectCount("TransformerDecoderLayer", "features of the feed-forward part", dimFeedforward);
+    const attention = { dropout, bias, batchFirst, dtype, generator };
+    const norm = () => new LayerNorm(dModel, { eps: layerNormEps, bias, dtype });
+    this.selfAttn = new MultiheadAttention(dModel, nhead, attention);
+    this.multiheadAttn = new MultiheadAttention(dModel, nhead, attention);
+    this.linear1 = new Linear(dModel, dimFeedforward, { bias, dtype });
+    this.dropout = new Dropout(dropout, { generator });
+    this.linear2 = new Linear(dimFeedforward, dModel, { bias, dtype });
+    this.norm1 = norm();
+    this.norm2 = norm();
+    this.norm3 = norm();
+    this.dropout1 = new Dropout(dropout, { generator });
+    this.dropout2 = new Dropout(dropout, { generator });
+    this.dropout3 = new Dropout(dropout, { generator });
+    this.normFirst = normFirst;
+    this.#activation = activationOf("TransformerDecoderLayer", activation);
+    this.registerKey("selfAttn", "self_attn");
+    this.registerKey("multiheadAttn", "multihead_attn");
+  }
+
+  /** tgt: [t, n, e] and memory: [s, n, e], or batch first. Returns tgt's shape. */
+  forward(tgt: Tensor, memory: Tensor, options: DecoderCallOptions = {}): Tensor {
+    const { tgtMask = null, memoryMask = null, tgtKeyPaddingMask = null, memoryKeyPaddingMask = null } = options;
+    const { tgtIsCausal = false, memoryIsCausal = false } = options;
+    const own = { attnMask: tgtMask, keyPaddingMask: tgtKeyPaddingMask, isCausal: tgtIsCausal };
+    const other = { attnMask: memoryMask, keyPaddingMask: memoryKeyPaddingMask, isCausal: memoryIsCausal };
+    const parts: [LayerNorm, (x: Tensor) => Tensor][] = [
+      [this.norm1, (x) => this.dropout1.forward(this.selfAttn.forward(x, x, x, own)[0])],
+      [this.norm2, (x) => this.dropout2.forward(this.multiheadAttn.forward(x, memory, memory, other)[0])],
+      [
+        this.norm3,
+        (x) => {
+          const inside = this.dropout.forward(this.#activation(this.linear1.forward(x)));
+          return this.dropout3.forward(this.linear2.forward(inside));
+        },
+      ],
+    ];
+    let x = tgt;
+    for (const [norm, part] of parts)
+      x = this.normFirst ? add(x, part(norm.forward(x))) : norm.forward(add(x, part(x)));
+    return x;
+  }
+}
+
+/** `numLayers` layers that `make` answers one after the other; a LayerNorm after the last where given. */
+export class TransformerEncoder extends Module {
+  layers: ModuleList<TransformerEncoderLayer>;
+  norm: LayerNorm | null;
+
+  constructor(
+    make: (layer: number) => TransformerEncoderLayer,
+    readonly numLayers: number,
+    { norm = null }: { norm?: LayerNorm | null } = {},
+  ) {
+    super();
+    expectCount("TransformerEncoder", "layers", numLayers);
+    this.layers = new ModuleList(Array.from({ length: numLayers }, (_, i) => make(i)));
+    this.norm = norm;
+  }
+
+  forward(src: Tensor, options: EncoderCallOptions = {}): Tensor {
+    let x = src;
+    for (const layer of this.layers) x = layer.forward(x, options);
+    return this.norm ? this.norm.forward(x) : x;
+  }
+}
+
+/** `numLayers` layers that `make` answers one after the other; a LayerNorm after the last where given. */
+export class TransformerDecoder extends Module {
+  layers: ModuleList<TransformerDecoderLayer>;
+  norm: LayerNorm | null;
+
+  constructor(
+    make: (layer: number) => TransformerDecoderLayer,
+    readonly numLayers: number,
+    { norm = null }: { norm?: LayerNorm | null } = {},
+  ) {
+    super();
+    expectCount("TransformerDecoder", "layers", numLayers);
+    this.layers = new ModuleList(Array.from({ length: numLayers }, (_, i) => make(i)));
+    this.norm = norm;
+  }
+
+  forward(tgt: Tensor, memory: Tensor, options: DecoderCallOptions = {}): Tensor {
+    let x = tgt;
+    for (const layer of this.layers) x = layer.forward(x, memory, options);
+    return this.norm ? this.norm.forward(x) : x;
+  }
+}
+
+export interface TransformerOptions extends TransformerLayerOptions {
+  /** Features. Default 512. */
+  dModel?: number;
+  /** Heads. Default 8. */
+  nhead?: number;
+  /** Default 6. */
+  numEncoderLayers?: number;
+  /** Default 6. */
+  numDecoderLayers?: number;
+}
+
+export interface TransformerCallOptions extends DecoderCallOptions {
+  srcMask?: Tensor | null;
+  srcKeyPaddingMask?: Tensor | null;
+  srcIsCausal?: boolean;
+}
+
+/**
+ * An encoder of src, whose output a decoder of tgt attends to.
+ *
+ * @example
+ * const net = new nn.Transformer({ dModel: 8, nhead: 2, numEncoderLayers: 1, numDecoderLayers: 1, dimFeedforward: 16 });
+ * const y = net.forward(randn([6, 2, 8]), randn([4, 2, 8]), { tgtIsCausal: true }); // [4, 2, 8]
+ */
+export class Transformer extends Module {
+  encoder: TransformerEncoder;
+  decoder: TransformerDecoder;
+
+  constructor({
+    dModel = 512,
+    nhead = 8,
+    numEncoderLayers = 6,
+    numDecoderLayers = 6,
+    ...options
+  }: TransformerOptions = {}) {
+    super();
+    const norm = () => new LayerNorm(dModel, { eps: options.layerNormEps, bias: options.bias, dtype: options.dtype });
+    const encoderLayer = () => new TransformerEncoderLayer(dModel, nhead, options);
+    const decoderLayer = () => new TransformerDecoderLayer(dModel, nhead, options);
+    this.encoder = new TransformerEncoder(encoderLayer, numEncoderLayers, { norm: norm() });
+    this.decoder = new TransformerDecoder(decoderLayer, numDecoderLayers, { norm: norm() });
+    this.resetParameters();
+  }
+
+  resetParameters(): void {
+    for (const p of this.parameters()) if (p.ndim > 1) init.xavierUniform_(p);
+  }
+
+  /** src: [s, n, e], tgt: [t, n, e], or batch first. Returns tgt's shape. */
+  forward(src: Tensor, tgt: Tensor, options: TransformerCallOptions = {}): Tensor {
+    const { srcMask = null, srcKeyPaddingMask = null, srcIsCausal = false, ...rest } = options;
+    const memory = this.encoder.forward(src, { mask: srcMask, srcKeyPaddingMask, isCausal: srcIsCausal });
+    return this.decoder.forward(tgt, memory, rest);
+  }
+
+  /** [size, size]: 0 up to the diagonal, -inf beyond it. `isCausal` does the same without a mask. */
+  static generateSquareSubsequentMask(size: number): Tensor {
+    const sees = lessEqual(arange(size), unsqueeze(arange(size), 1));
+    return where(sees, full([], 0), Number.NEGATIVE_INFINITY);
+  }
+}
+
+/**
+ * Sines and cosines of wavelengths from 2 pi to 20,000 pi added to x, so that attention knows positions:
+ * p[i, 2j] = sin(i / 10000^(2j / e)), p[i, 2j + 1] = cos of the same; then dropout.
+ */
+export class PositionalEncoding extends Module {
+  pe!: Tensor;
+  dropout: Dropout;
+
+  constructor(
+    readonly dModel: number,
+    { maxLength = 5000, dropout = 0.1, batchFirst = false, dtype, generator }: PositionalEncodingOptions = {},
+  ) {
+    super();
+    expectCount("PositionalEncoding", "features", dModel);
+    expectCount("PositionalEncoding", "positions", maxLength);
+    this.batchFirst = batchFirst;
+    this.dropout = new Dropout(dropout, { generator });
+    const table = noGrad(() => {
+      const pairs = Math.ceil(dModel / 2);
+      const rates = exp(mul(arange(0, pairs, 1, { dtype: "float64" }), (-2 * Math.log(10_000)) / dModel));
+      const angles = mul(arange(0, maxLength, 1, { dtype: "float64" }).unsqueeze(1), rates); // [maxLength, pairs]
+      const both = reshape(stack([sin(angles), cos(angles)], 2), [maxLength, 2 * pairs]);
+      return slice(both, null, [0, dModel]).to(dtype ?? zeros([0]).dtype);
+    });
+    this.registerBuffer("pe", table, { persistent: false });
+  }
+  readonly batchFirst: boolean;
+
+  /** [t, n, e], or [n, t, e] with batchFirst. */
+  forward(x: Tensor): Tensor {
+    const t = x.shape[this.batchFirst ? 1 : 0] ?? 0;
+    const fits = x.ndim === 3 && x.shape[2] === this.dModel && t <= this.pe.shape[0];
+    expect(
+      fits,
+      "PositionalEncoding",
+      `x with 3 dimensions, ${this.dModel} features and at most ${this.pe.shape[0]} positions`,
+      `[${x.shape}]`,
+    );
+    const rows = slice(this.pe, [0, t]);
+    return this.dropout.forward(add(x, this.batchFirst ? rows : unsqueeze(rows, 1)));
+  }
+}
+
+export interface PositionalEncodingOptions extends FactoryOptions, GeneratorOption {
+  /** Positions that the table has. Default 5000. */
+  maxLength?: number;
+  /** Default 0.1. */
+  dropout?: number;
+  /** Default false. */
+  batchFirst?: boolean;
+}

@@ -1,0 +1,84 @@
+// npm run docs:ops: docs/ops.md, the table of every op, made from the code: names and first sentences of the doc comments
+// from lib/ops, gradients and dtypes from the case tables of test/ops, which the tests prove. --check: fails where the file
+// differs from what would be written.
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const built = `${root}build/bench/test/ops/`;
+for (const file of readdirSync(built).sort()) {
+  if (file.endsWith(".test.js") && readFileSync(built + file, "utf8").includes("../check.js")) await import(built + file);
+}
+const { tables } = await import(`${root}build/bench/test/check.js`);
+const ops = await import(`${root}dist/ops/index.js`);
+const { METHODS } = await import(`${root}dist/methods.js`);
+
+/** The comment before each exported function or constant of lib/ops. */
+const comments = new Map();
+const families = new Map();
+for (const file of readdirSync(`${root}lib/ops`, { recursive: true, encoding: "utf8" }).sort()) {
+  if (!file.endsWith(".ts")) continue;
+  const text = readFileSync(`${root}lib/ops/${file}`, "utf8");
+  const family = /^\/\*\*\n \* (.*?)[.:;](?=[ \n])/ms.exec(text)?.[1]?.replace(/\n \* /g, " ") ?? file;
+  for (const [, comment, name] of text.matchAll(/(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n)?export (?:async )?(?:function|const) (\w+)/g)) {
+    if (comments.has(name)) continue;
+    comments.set(name, comment ?? "");
+    families.set(name, { file: file.replace(/\.ts$/, ""), family });
+  }
+}
+const sentence = (comment) =>
+  (comment ?? "")
+    .replace(/^\s*\* ?/gm, "")
+    .replace(/@(internal|example|param|returns)[\s\S]*/, "")
+    .trim()
+    .split(/\n\s*\n|(?<=[.:]) (?=[A-Z])/)[0]
+    .replace(/\s+/g, " ")
+    .replace(/\|/g, "\\|");
+
+// A table's name may carry a variant: "leakyRelu 0.25".
+const known = new Map();
+for (const { op, grad, second, dtypes } of tables) {
+  const name = op.split(/[ ,]/)[0];
+  const before = known.get(name);
+  known.set(name, {
+    grad: grad || (before?.grad ?? false),
+    second: second || (before?.second ?? false),
+    dtypes: [...new Set([...(before?.dtypes ?? []), ...dtypes])],
+  });
+}
+
+const names = Object.keys(ops).filter((name) => typeof ops[name] === "function" && !/^(walkOf|reduceLoss)$/.test(name));
+names.push(...Object.keys(ops.linalg ?? {}).map((name) => (names.includes(name) ? null : `linalg.${name}`)).filter(Boolean));
+const rows = new Map();
+for (const name of names) {
+  const own = name.replace("linalg.", "");
+  if (/@internal/.test(comments.get(own) ?? "")) continue;
+  const { family = "others" } = families.get(own) ?? {};
+  const table = known.get(own);
+  const method = METHODS.includes(own) ? "yes" : "";
+  const mark = (value) => (table === undefined ? "-" : value ? "yes" : "no");
+  if (!rows.has(family)) rows.set(family, []);
+  rows.get(family).push(`| \`${name}\` | ${method} | ${mark(table?.grad)} | ${mark(table?.second)} | ${sentence(comments.get(own))} |`);
+}
+const counted = names.filter((name) => known.has(name.replace("linalg.", "")));
+const withGradient = counted.filter((name) => known.get(name.replace("linalg.", "")).grad);
+let text = `# Ops
+
+Made by \`npm run docs:ops\` from the code. ${names.length} functions, ${counted.length} with a case table of their own (forward against a float64 reference, every instruction set, any number of threads), ${withGradient.length} of these with a gradient.
+
+- **method**: also a method of every tensor.
+- **gradient**, **second**: checked against central differences in float64; "no" means none exists (an integer result, a step) or, under "second", that asking for it throws; "-": has no table of its own (it is made of ops that have, or is tested by name in test/ops).
+- Floats are float32 and float64 throughout; integers and bools where a sentence says so or where it makes sense (moving, comparing, counting). All ops run on the CPU.
+`;
+for (const [family, list] of rows) text += `\n## ${family}\n\n| op | method | gradient | second | |\n|---|---|---|---|---|\n${list.join("\n")}\n`;
+
+const file = `${root}docs/ops.md`;
+if (process.argv.includes("--check")) {
+  if (readFileSync(file, "utf8") !== text) {
+    console.error("docs/ops.md is not what the code says: run npm run docs:ops");
+    process.exit(1);
+  }
+} else {
+  writeFileSync(file, text);
+  console.log(`docs/ops.md: ${names.length} ops`);
+}
