@@ -23,6 +23,8 @@ export interface Conv2dOptions {
 }
 
 /**
+ * y[n,o,p,q] = b[o] + sum over c,r,s of x[n, c, p stride - padding + r dilation, ...] w[o,c,r,s].
+ *
  * @param x [n, c, h, w]
  * @param w [o, c / groups, r, s]
  * @param b [o]

@@ -23,6 +23,8 @@ export interface Conv3dOptions {
 }
 
 /**
+ * x slid over by w in three directions, as conv2d in two.
+ *
  * @param x [n, c, d, h, w]
  * @param w [o, c / groups, t, r, s]
  * @param b [o]

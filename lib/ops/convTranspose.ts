@@ -29,6 +29,8 @@ export interface ConvTranspose2dOptions extends Options<Pair> {}
 export interface ConvTranspose3dOptions extends Options<Triple> {}
 
 /**
+ * The gradient of conv1d for its input, as an op: every value of x spread over a window of y.
+ *
  * @param x [n, c, l]
  * @param w [c, o / groups, s]
  * @param b [o]
@@ -42,6 +44,8 @@ export const convTranspose1d = (
 ): Tensor => transposed("convTranspose1d", 1, x, w, b, options);
 
 /**
+ * The gradient of conv2d for its input, as an op: every value of x spread over a window of y.
+ *
  * @param x [n, c, h, w]
  * @param w [c, o / groups, r, s]
  * @param b [o]
@@ -57,6 +61,8 @@ export const convTranspose2d = (
 ): Tensor => transposed("convTranspose2d", 2, x, w, b, options);
 
 /**
+ * The gradient of conv3d for its input, as an op: every value of x spread over a window of y.
+ *
  * @param x [n, c, d, h, w]
  * @param w [c, o / groups, t, r, s]
  * @param b [o]
