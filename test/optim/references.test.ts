@@ -148,6 +148,23 @@ describe("trajectories as the formulas say", () => {
     expect(optimizer.stateDict().state[0]!.ax!.itemSync()).toBeCloseTo(ax, 12);
   });
 
+  test("Lion: where the gradient turns, the two betas decide the step and the memory", () => {
+    const w = tensor([0], { dtype: "float64", requiresGrad: true });
+    const optimizer = new optim.Lion([w], { lr: 1, betas: [0.8, 0.95] });
+    const steps = [1, -0.3].map((g) => {
+      optimizer.zeroGrad();
+      w.mul(g).sum().backward();
+      optimizer.step();
+      return [w.itemSync(), optimizer.stateDict().state[0]!.exp_avg!.itemSync()];
+    });
+    // u = sign(0.8 0 + 0.2), m = 0.05; u = sign(0.8 0.05 - 0.2 0.3) = -1, m = 0.95 0.05 - 0.05 0.3
+    for (const [i, want] of [
+      [-1, 0.05],
+      [0, 0.0325],
+    ].entries())
+      for (const [j, v] of want.entries()) expect(steps[i]![j]).toBeCloseTo(v, 14);
+  });
+
   test("LAMB over tensors of many chunks; a tensor of zeros moves by the rate alone", () => {
     const [w, zero] = [randn([40_000], { requiresGrad: true }), tensor([0, 0], { requiresGrad: true })];
     const before = w.dataSync();
