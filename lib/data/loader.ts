@@ -135,6 +135,13 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     const refuse = (expected: string, got: string) => {
       throw new TypeError(`DataLoader: expected ${expected}, got ${got}`);
     };
+    const set = dataset as Partial<Dataset> | null | undefined;
+    const isSet = typeof set?.batch === "function" && Number.isSafeInteger(set.length) && set.length! >= 0;
+    if (!isSet && !(dataset instanceof URL) && !(dataset instanceof IterableDataset))
+      refuse(
+        "a data set (with a length and batch()), an IterableDataset, or a module's URL",
+        `${Array.isArray(dataset) ? "an array; new TensorDataset([x, y]) makes a data set of tensors" : dataset === null ? "null" : typeof dataset}`,
+      );
     const given = (names: (keyof DataLoaderOptions)[]) => names.filter((name) => options[name]).join(", ");
     if (batchSampler && given(["batchSize", "shuffle", "dropLast", "sampler"]))
       refuse("batchSampler alone", `also ${given(["batchSize", "shuffle", "dropLast", "sampler"])}`);

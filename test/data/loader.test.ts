@@ -209,6 +209,16 @@ describe("batches", () => {
   ])("options %j are refused", (options, message) =>
     expect(() => new data.DataLoader(dataset(3), options)).toThrow(message),
   );
+  test.each([
+    [{}, "got object"],
+    [null, "got null"],
+    [[1, 2], "got an array; new TensorDataset([x, y])"],
+    [{ length: -1, batch: () => [] }, "got object"],
+  ])("%j is no data set", (wrong, message) => {
+    const make = () => new data.DataLoader(wrong as never);
+    expect(make).toThrow("DataLoader: expected a data set (with a length and batch())");
+    expect(make).toThrow(message);
+  });
   test("no examples, no batches", async () => {
     expect(await epoch(new data.DataLoader(new data.Subset(dataset(3), []), { shuffle: true }))).toEqual([]);
   });

@@ -35,7 +35,8 @@ function lengthsOf(what: string, lengths: Tensor | readonly number[], n: number,
  * @param labels [n, l] class numbers, int32, int64 or uint8; what lies behind a sample's length is not read
  * @param inputLengths [n]: how many of the t steps count, numbers or a tensor
  * @param labelLengths [n]: how many labels count, numbers or a tensor
- * @throws RangeError for a length or label out of range: at the call where it came from host data, else when the loss is read
+ * @throws RangeError for a length out of range that came from host data; other lengths, and labels (of which only those within
+ *   a sample's length count), are looked at by the kernel: reading the loss rejects
  * @example
  * const logp = randn([12, 2, 5], { requiresGrad: true }).logSoftmax(2);
  * const labels = tensor([[1, 2, 2], [3, 4, 0]], { dtype: "int32" });
