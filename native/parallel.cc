@@ -112,14 +112,14 @@ struct Pool {
     if (count > int64_t(1) << 31) g = (n >> 30) + 1, count = (n + g - 1) / g;
     // Close the word first: a helper that still holds the last job's word must not claim with this job's fields.
     uint64_t epoch = claim.load(std::memory_order_relaxed) >> 32;
-    claim.store(epoch << 32 | 0xffffffffu, std::memory_order_seq_cst);
+    claim.exchange(epoch << 32 | 0xffffffffu, std::memory_order_seq_cst);
     body.store(f, std::memory_order_release);
     context.store(ctx, std::memory_order_release);
     length.store(n, std::memory_order_release);
     grain.store(g, std::memory_order_release);
     finished.store(0, std::memory_order_relaxed);
     chunks.store(uint32_t(count), std::memory_order_release);
-    claim.store((epoch + 1) << 32, std::memory_order_seq_cst);
+    claim.exchange((epoch + 1) << 32, std::memory_order_seq_cst); // not a store: stream.cc says why
     if (parked.load(std::memory_order_seq_cst) > 0) {
       std::lock_guard<std::mutex> lock(parking);
       wake.notify_all();

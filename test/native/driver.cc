@@ -3,9 +3,12 @@
 //   driver [RECORD]    stresses pool, stream, buffers and scratch; then replays the record of kernel calls (FORMAT.md)
 //
 // One line a failure, "N passed, N failed" at the end; exit code 1 where one failed.
+#include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <thread>
 #include "../../native/cpu.h"
 #include "../../native/stream.h"
 #include "replay.h"
@@ -14,8 +17,36 @@
 using namespace napier;
 using namespace napier::test;
 
+// Ends the process, with the name of what hangs, where one test takes longer than any does under an emulator.
+class Watchdog {
+public:
+  Watchdog() {
+    std::thread([this] {
+      for (int quiet = 0;; quiet = seen == turns ? quiet + 1 : 0) {
+        seen = turns;
+        if (quiet > 300) {
+          printf("FAILED %s: it hangs\n", running.load());
+          fflush(stdout);
+          _Exit(1);
+        }
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+      }
+    }).detach();
+  }
+  void turn(const char* name) {
+    running = name;
+    turns++;
+  }
+
+private:
+  std::atomic<const char*> running{""};
+  std::atomic<int> turns{0};
+  int seen = 0;
+};
+
 int main(int argc, char** argv) {
   setvbuf(stdout, nullptr, _IOLBF, 0);
+  static Watchdog watchdog;
   int passed = 0, failed = 0;
   auto report = [&](const std::string& name, const std::string& error) {
     error.empty() ? passed++ : failed++;
@@ -23,6 +54,7 @@ int main(int argc, char** argv) {
   };
   for (const Stress& stress : stresses()) {
     auto start = std::chrono::steady_clock::now();
+    watchdog.turn(stress.name);
     std::string error;
     try {
       stress.run();
@@ -35,6 +67,7 @@ int main(int argc, char** argv) {
   if (argc > 1) {
     int calls = 0;
     try {
+      watchdog.turn("the replay");
       for (const Outcome& o : replay(argv[1])) {
         calls += o.calls;
         report(o.name, o.error);
