@@ -168,6 +168,8 @@ export interface Kernels extends Elementwise {
   conv2d(y: T, x: T, w: T, b: Maybe, ...s: Size): void;
   conv2dGradX(dx: T, dy: T, w: T, ...s: Size): void;
   conv2dGradW(dw: T, dy: T, x: T, ...s: Size): void;
+  unfold(y: T, x: T, ...s: Size): void;
+  fold(x: T, y: T, ...s: Size): void;
   // ---- Pooling, normalisation, softmax, embedding
   softmax(y: T, x: T, ...s: Size): void;
   softmaxGrad(dx: T, dy: T, y: T, ...s: Size): void;
@@ -217,6 +219,28 @@ export interface Kernels extends Elementwise {
   avgPool2dGrad(dx: T, dy: T, countIncludePad: number, ...s: Size): void;
   adaptiveAvgPool2d(y: T, x: T, ...s: Size): void;
   adaptiveAvgPool2dGrad(dx: T, dy: T, ...s: Size): void;
+  maxUnpool2d(y: T, x: T, index: T, ...s: Size): void;
+  maxUnpool2dGrad(dx: T, dy: T, index: T, ...s: Size): void;
+  interpolate(y: T, x: T, startH: T, wH: T, startW: T, wW: T, ...s: Size): void;
+  interpolateGrad(dx: T, dy: T, startH: T, wH: T, startW: T, wW: T, ...s: Size): void;
+  gridSample(y: T, x: T, grid: T, ...s: Size): void;
+  gridSampleGradX(dx: T, dy: T, grid: T, ...s: Size): void;
+  gridSampleGradGrid(dgrid: T, dy: T, x: T, grid: T, ...s: Size): void;
+  groupNorm(y: T, mean: T, rstd: T, x: T, w: Maybe, b: Maybe, eps: number, groups: number, ...s: Size): void;
+  groupNormGrad(
+    dx: Maybe,
+    dw: Maybe,
+    db: Maybe,
+    dy: T,
+    x: T,
+    mean: T,
+    rstd: T,
+    w: Maybe,
+    groups: number,
+    ...s: Size
+  ): void;
+  rmsNorm(y: T, rstd: T, x: T, w: Maybe, eps: number, rows: number, cols: number): void;
+  rmsNormGrad(dx: Maybe, dw: Maybe, dy: T, x: T, rstd: T, w: Maybe, rows: number, cols: number): void;
   embedding(y: T, w: T, ids: T, rows: number, cols: number, n: number): void;
   embeddingGrad(dw: T, dy: T, ids: T, rows: number, cols: number, n: number, paddingIndex: number): void;
   oneHot(y: T, labels: T, cols: number, n: number): void;

@@ -81,6 +81,40 @@ struct AdaptivePool2dSize {
   }
 };
 
+// x[planes, h, w] to y[planes, p, q]; an output is a weighed sum of tapsH x tapsW neighbours, an axis of 0 taps is kept.
+struct TapsSize {
+  int64_t planes, h, w, p, q, tapsH, tapsW;
+  INLINE int64_t x() const { return mul(planes, h, w); }
+  INLINE int64_t y() const { return mul(planes, p, q); }
+  INLINE int64_t startsH() const { return tapsH ? p : 0; }
+  INLINE int64_t startsW() const { return tapsW ? q : 0; }
+  INLINE bool valid() const {
+    return planes >= 0 && h >= 1 && w >= 1 && p >= 1 && q >= 1 && tapsH >= 0 && tapsW >= 0 && tapsH <= h && tapsW <= w &&
+           (tapsH > 0 || h == p) && (tapsW > 0 || w == q);
+  }
+  INLINE double flops() const {
+    return 2.0 * double(planes) * double(q) * (double(h) * double(tapsW) + double(p) * double(tapsH));
+  }
+};
+
+// x[n, c, h, w] at grid[n, p, q, 2] to y[n, c, p, q]. mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border,
+// 2 reflection; align 1: -1 and 1 are the centres of the corner pixels, 0: their outer edges.
+struct GridSize {
+  int64_t n, c, h, w, p, q, mode, padding, align;
+  INLINE int64_t x() const { return mul(n, c, h, w); }
+  INLINE int64_t y() const { return mul(n, c, p, q); }
+  INLINE int64_t grid() const { return mul(n, p, q, 2); }
+  INLINE bool valid() const {
+    constexpr int64_t most = int64_t(1) << 30;
+    for (const int64_t* e = &n; e <= &align; e++)
+      if (*e < 0 || *e > most) return false;
+    return h >= 1 && w >= 1 && mul(h, w) <= INT32_MAX && mode <= 2 && padding <= 2 && align <= 1;
+  }
+  INLINE double flops() const {
+    return (mode == 2 ? 40.0 : 10.0) * double(n) * double(c) * double(p) * double(q);
+  }
+};
+
 // A batch of m x n matrices for a factorisation (or of systems with n right-hand sides of m unknowns), at some 4 m n
 // (m + n) FLOPs each.
 struct MatrixSize {

@@ -1,54 +1,70 @@
 /**
- * Conv2d.
+ * Convolution layers over one, two and three axes, and transposed ones.
  */
 import { expect } from "../errors.js";
-import { type Pair, pairOf } from "../ops/common.js";
+import { type Pair, tupleOf } from "../ops/common.js";
+import { type Conv1dOptions, conv1d } from "../ops/conv1d.js";
 import { type Conv2dOptions, conv2d } from "../ops/conv2d.js";
+import { type Conv3dOptions, conv3d, type Triple } from "../ops/conv3d.js";
+import {
+  type ConvTranspose1dOptions,
+  type ConvTranspose2dOptions,
+  type ConvTranspose3dOptions,
+  convTranspose1d,
+  convTranspose2d,
+  convTranspose3d,
+} from "../ops/convTranspose.js";
 import { zeros } from "../ops/create.js";
 import type { Tensor } from "../tensor.js";
 import { expectCount, type FactoryOptions, resetLinear } from "./linear.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 
-export interface Conv2dLayerOptions extends Conv2dOptions, FactoryOptions {
+interface LayerOptions extends FactoryOptions {
   /** Default true. */
   bias?: boolean;
 }
+export interface Conv1dLayerOptions extends Conv1dOptions, LayerOptions {}
+export interface Conv2dLayerOptions extends Conv2dOptions, LayerOptions {}
+export interface Conv3dLayerOptions extends Conv3dOptions, LayerOptions {}
+export interface ConvTranspose1dLayerOptions extends ConvTranspose1dOptions, LayerOptions {}
+export interface ConvTranspose2dLayerOptions extends ConvTranspose2dOptions, LayerOptions {}
+export interface ConvTranspose3dLayerOptions extends ConvTranspose3dOptions, LayerOptions {}
 
-/** 2-d convolution of [n, in, h, w]. weight: [out, in / groups, r, s], bias: [out]. */
-export class Conv2d extends Module {
+/** What the layers share: a weight, a bias, and the options of their op. */
+abstract class Convolution<Options extends { groups?: number }> extends Module {
   weight: Parameter;
   bias: Parameter | null;
-  readonly kernelSize: readonly [number, number];
-  readonly options: Conv2dOptions;
+  readonly kernelSize: readonly number[];
+  readonly options: Options;
 
   constructor(
     readonly inChannels: number,
     readonly outChannels: number,
-    kernelSize: Pair,
-    { bias = true, dtype, ...options }: Conv2dLayerOptions = {},
+    axes: number,
+    kernelSize: number | readonly number[],
+    { bias = true, dtype, ...options }: LayerOptions & Options,
+    transposed = false,
   ) {
     super();
-    expectCount("Conv2d", "input channels", inChannels);
-    expectCount("Conv2d", "output channels", outChannels);
+    const op = this.constructor.name;
+    expectCount(op, "input channels", inChannels);
+    expectCount(op, "output channels", outChannels);
     const { groups = 1 } = options;
     const divides =
       Number.isSafeInteger(groups) && groups >= 1 && inChannels % groups === 0 && outChannels % groups === 0;
-    expect(divides, "Conv2d", `groups that divide ${inChannels} input and ${outChannels} output channels`, `${groups}`);
-    this.kernelSize = pairOf("Conv2d", "a kernel size", kernelSize, 1);
-    this.options = options;
-    this.weight = parameter(() => zeros([outChannels, inChannels / groups, ...this.kernelSize], { dtype }));
+    expect(divides, op, `groups that divide ${inChannels} input and ${outChannels} output channels`, `${groups}`);
+    this.kernelSize = tupleOf(op, "a kernel size", kernelSize, 1, axes);
+    this.options = options as unknown as Options;
+    const channels = transposed ? [inChannels, outChannels / groups] : [outChannels, inChannels / groups];
+    this.weight = parameter(() => zeros([...channels, ...this.kernelSize], { dtype }));
     this.bias = bias ? parameter(() => zeros([outChannels], { dtype })) : null;
     this.resetParameters();
   }
 
+  /** PyTorch's initial values: both within 1 / sqrt(fanIn). */
   resetParameters(): void {
     resetLinear(this.weight, this.bias);
-  }
-
-  /** [n, in, h, w] to [n, out, p, q] */
-  forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options);
   }
 
   protected override describe(): string {
@@ -57,5 +73,71 @@ export class Conv2d extends Module {
       `${this.inChannels}, ${this.outChannels}, [${this.kernelSize}]`,
       ...options.map(([key, v]) => `${key}: ${JSON.stringify(v)}`),
     ].join(", ");
+  }
+}
+
+/** 1-d convolution of [n, in, l]. weight: [out, in / groups, s], bias: [out]. */
+export class Conv1d extends Convolution<Conv1dOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: number, options: Conv1dLayerOptions = {}) {
+    super(inChannels, outChannels, 1, kernelSize, options);
+  }
+  /** [n, in, l] to [n, out, q] */
+  forward(x: Tensor): Tensor {
+    return conv1d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** 2-d convolution of [n, in, h, w]. weight: [out, in / groups, r, s], bias: [out]. */
+export class Conv2d extends Convolution<Conv2dOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dLayerOptions = {}) {
+    super(inChannels, outChannels, 2, kernelSize, options);
+  }
+  /** [n, in, h, w] to [n, out, p, q] */
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** 3-d convolution of [n, in, d, h, w]. weight: [out, in / groups, t, r, s], bias: [out]. */
+export class Conv3d extends Convolution<Conv3dOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: Triple, options: Conv3dLayerOptions = {}) {
+    super(inChannels, outChannels, 3, kernelSize, options);
+  }
+  /** [n, in, d, h, w] to [n, out, ...] */
+  forward(x: Tensor): Tensor {
+    return conv3d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Transposed 1-d convolution of [n, in, l]. weight: [in, out / groups, s], bias: [out]. */
+export class ConvTranspose1d extends Convolution<ConvTranspose1dOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: number, options: ConvTranspose1dLayerOptions = {}) {
+    super(inChannels, outChannels, 1, kernelSize, options, true);
+  }
+  /** [n, in, l] to [n, out, q] */
+  forward(x: Tensor): Tensor {
+    return convTranspose1d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Transposed 2-d convolution of [n, in, h, w]. weight: [in, out / groups, r, s], bias: [out]. */
+export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: ConvTranspose2dLayerOptions = {}) {
+    super(inChannels, outChannels, 2, kernelSize, options, true);
+  }
+  /** [n, in, h, w] to [n, out, p, q] */
+  forward(x: Tensor): Tensor {
+    return convTranspose2d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Transposed 3-d convolution of [n, in, d, h, w]. weight: [in, out / groups, t, r, s], bias: [out]. */
+export class ConvTranspose3d extends Convolution<ConvTranspose3dOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: Triple, options: ConvTranspose3dLayerOptions = {}) {
+    super(inChannels, outChannels, 3, kernelSize, options, true);
+  }
+  /** [n, in, d, h, w] to [n, out, ...] */
+  forward(x: Tensor): Tensor {
+    return convTranspose3d(x, this.weight, this.bias, this.options);
   }
 }

@@ -73,7 +73,7 @@ export abstract class Module {
   abstract forward(...inputs: never[]): unknown;
 
   /** Assigns a tensor that belongs to the module's state but is not learned: a running mean, a mask. No scope() frees it. */
-  protected registerBuffer(
+  registerBuffer(
     property: string,
     t: Tensor | null,
     { key = property, persistent = true }: RegisterOptions = {},

@@ -1,8 +1,9 @@
 /**
- * BatchNorm1d, BatchNorm2d, LayerNorm.
+ * BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm.
  */
 import { expect, show } from "../errors.js";
 import { ones, zeros } from "../ops/create.js";
+import { instanceNorm } from "../ops/groupNorm.js";
 import { add_ } from "../ops/inplace.js";
 import { batchNorm, layerNorm } from "../ops/norm.js";
 import type { Tensor } from "../tensor.js";
@@ -108,6 +109,69 @@ export class BatchNorm1d extends BatchNorm {
 export class BatchNorm2d extends BatchNorm {
   forward(x: Tensor): Tensor {
     expect(x.ndim === 4, "BatchNorm2d", `x of shape [n,${this.numFeatures},h,w]`, show(x.shape));
+    return this.normalise(x);
+  }
+}
+
+/** Batch normalisation of [n, c, d, h, w] (Ioffe & Szegedy 2015). */
+export class BatchNorm3d extends BatchNorm {
+  forward(x: Tensor): Tensor {
+    expect(x.ndim === 5, "BatchNorm3d", `x of shape [n,${this.numFeatures},d,h,w]`, show(x.shape));
+    return this.normalise(x);
+  }
+}
+
+export interface InstanceNormLayerOptions extends FactoryOptions {
+  /** Default 1e-5. */
+  eps?: number;
+  /** Share of a batch in the running statistics. Default 0.1. */
+  momentum?: number;
+  /** Learn a weight and a bias. Default false. */
+  affine?: boolean;
+  /** Keep running statistics, and use them in eval mode. Default false. */
+  trackRunningStats?: boolean;
+}
+
+/** What the layers share: parameters and statistics as BatchNorm's, but none of them unless asked for. */
+abstract class InstanceNorm extends BatchNorm {
+  constructor(
+    numFeatures: number,
+    { affine = false, trackRunningStats = false, ...options }: InstanceNormLayerOptions = {},
+  ) {
+    super(numFeatures, { affine, trackRunningStats, ...options });
+  }
+  protected override normalise(x: Tensor): Tensor {
+    const { training, runningMean, runningVar, momentum, eps } = this;
+    const useInputStats = training || !runningMean;
+    const [mean, variance] = training || !useInputStats ? [runningMean, runningVar] : [null, null];
+    return instanceNorm(x, mean, variance, this.weight, this.bias, { useInputStats, momentum: momentum ?? 0, eps });
+  }
+  protected expectShape(x: Tensor, extents: string): void {
+    const ok = x.ndim === 2 + extents.split(",").length && x.shape[1] === this.numFeatures;
+    expect(ok, this.constructor.name, `x of shape [n,${this.numFeatures},${extents}]`, show(x.shape));
+  }
+}
+
+/** Instance normalisation of [n, c, l] (Ulyanov et al. 2016). */
+export class InstanceNorm1d extends InstanceNorm {
+  forward(x: Tensor): Tensor {
+    this.expectShape(x, "l");
+    return this.normalise(x);
+  }
+}
+
+/** Instance normalisation of [n, c, h, w] (Ulyanov et al. 2016). */
+export class InstanceNorm2d extends InstanceNorm {
+  forward(x: Tensor): Tensor {
+    this.expectShape(x, "h,w");
+    return this.normalise(x);
+  }
+}
+
+/** Instance normalisation of [n, c, d, h, w] (Ulyanov et al. 2016). */
+export class InstanceNorm3d extends InstanceNorm {
+  forward(x: Tensor): Tensor {
+    this.expectShape(x, "d,h,w");
     return this.normalise(x);
   }
 }

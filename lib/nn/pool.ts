@@ -12,10 +12,8 @@ import {
   type OutputSize,
 } from "../ops/pool.js";
 import type { Tensor } from "../tensor.js";
+import { listed } from "./describe.js";
 import { Module } from "./module.js";
-
-const listed = (first: unknown, options: object): string =>
-  [JSON.stringify(first), ...Object.entries(options).map(([key, v]) => `${key}: ${JSON.stringify(v)}`)].join(", ");
 
 /** The largest element of each window. The stride is the kernel's size unless given. */
 export class MaxPool2d extends Module {

@@ -164,15 +164,22 @@ export function expectInPlace(op: string, x: Tensor, other?: Tensor | number): v
 /** One number for both directions, or [vertical, horizontal]. */
 export type Pair = number | readonly [number, number];
 
+/** `count` integers from `least` up, from one number for all or a list; `what` has its article. */
+export function tupleOf(
+  op: string,
+  what: string,
+  value: number | readonly number[],
+  least: number,
+  count: number,
+): number[] {
+  const list = typeof value === "number" ? new Array<number>(count).fill(value) : value;
+  const ok = Array.isArray(list) && list.length === count && list.every((e) => Number.isSafeInteger(e) && e >= least);
+  const several = ["", "", ", or a pair of them", ", or three of them"][count];
+  expect(ok, op, `${what} that is an integer from ${least} up${several}`, JSON.stringify(value) ?? "undefined");
+  return [...list];
+}
+
 /** [vertical, horizontal] of a Pair of integers from `least` up; `what` has its article. */
 export function pairOf(op: string, what: string, value: Pair, least: number): [number, number] {
-  const pair = typeof value === "number" ? [value, value] : value;
-  const ok = Array.isArray(pair) && pair.length === 2 && pair.every((e) => Number.isSafeInteger(e) && e >= least);
-  expect(
-    ok,
-    op,
-    `${what} that is an integer from ${least} up, or a pair of them`,
-    JSON.stringify(value) ?? "undefined",
-  );
-  return pair as [number, number];
+  return tupleOf(op, what, value, least, 2) as [number, number];
 }

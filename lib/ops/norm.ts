@@ -1,26 +1,16 @@
 /**
  * Batch and layer normalisation: xh = (x - mean) / sqrt(variance + eps), y = xh w + b. One kernel each way; the gradient
- * in ops, for second derivatives, stands below both.
+ * in ops, for second derivatives, is in normalise.ts.
  */
 import { isGradEnabled, record } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
-import { add, mul, sub } from "./arithmetic.js";
-import { expectFloat, expectInPlace, expectSameDType, written } from "./common.js";
+import { add } from "./arithmetic.js";
+import { expectFloat, expectInPlace, written } from "./common.js";
 import { rsqrt } from "./elementwise.js";
-import { mean as meanOf, sum, variance as varianceOf } from "./reduce.js";
+import { composed, expectVectors, type Maybe } from "./normalise.js";
 import { reshape } from "./shape.js";
-
-type Maybe = Tensor | null;
-
-function expectVectors(op: string, x: Tensor, shape: readonly number[], vectors: Record<string, Maybe>): void {
-  for (const [name, v] of Object.entries(vectors)) {
-    if (!v) continue;
-    expectSameDType(op, x, v);
-    expect(show(v.shape) === show(shape), op, `${name} of shape ${show(shape)} for x ${show(x.shape)}`, show(v.shape));
-  }
-}
 
 export interface BatchNormOptions {
   /** Normalise by this batch's statistics and update the running ones; else by the running ones. Default false. */
@@ -160,38 +150,4 @@ export function layerNorm(
   mean.free();
   rstd.free();
   return y;
-}
-
-interface Composed {
-  dy: Tensor;
-  x: Tensor;
-  weight: Maybe;
-  eps: number;
-  /** The dimensions that statistics are taken over. */
-  over: number[];
-  /** The weight's shape, as it broadcasts to x. */
-  along: readonly number[];
-  /** The dimensions that the weight is repeated along. */
-  weightOver: number[];
-  /** Statistics that do not depend on x. */
-  given: { mean: Tensor; rstd: Tensor } | null;
-  biased: boolean;
-}
-
-// g = dy w:  dx = rstd (g - mean g - xh mean(g xh)), or rstd g with given statistics;  dw = sum dy xh;  db = sum dy
-function composed({ dy, x, weight, eps, over, along, weightOver, given, biased }: Composed) {
-  const keepDims = true;
-  const mean = given?.mean ?? meanOf(x, over, { keepDims });
-  const rstd = given?.rstd ?? rsqrt(add(varianceOf(x, over, { keepDims, correction: 0 }), eps));
-  const xh = mul(sub(x, mean), rstd);
-  const total = (t: Tensor) => (weightOver.length > 0 ? sum(t, weightOver) : t);
-  return {
-    x: () => {
-      const g = weight ? mul(dy, reshape(weight, along)) : dy;
-      if (given) return mul(g, rstd);
-      return mul(rstd, sub(sub(g, meanOf(g, over, { keepDims })), mul(xh, meanOf(mul(g, xh), over, { keepDims }))));
-    },
-    weight: weight ? () => total(mul(dy, xh)) : null,
-    bias: biased ? () => total(dy) : null,
-  };
 }

@@ -1,18 +1,17 @@
 /**
- * 2-d pooling of the planes of x[n, c, h, w] (or [c, h, w]): by windows, or to a given size ("adaptive"). All are linear
- * where their maxima stay in place: the gradient of a mean's gradient is the mean, that of a maximum's gradient is a
- * look-up at the places of the maxima.
+ * 2-d pooling of x[n, c, h, w] (or [c, h, w]): by windows, or to a given size ("adaptive"), and the inverse of max pooling.
+ * Derivatives of any order exist.
  */
 import { record } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
-import { add, mul } from "./arithmetic.js";
-import { to } from "./cast.js";
-import { expectFloat, type Pair, pairOf } from "./common.js";
-import { arange } from "./create.js";
-import { embedding } from "./embedding.js";
-import { reshape } from "./shape.js";
+import { mul } from "./arithmetic.js";
+import { checkIndices, expectFloat, type Pair, pairOf } from "./common.js";
+import { powScalar, relu } from "./elementwise.js";
+import { cellAverages, cellMaxima, type OutputSize, windowMaxima, windowMeans } from "./pooling.js";
+
+export type { OutputSize };
 
 export interface MaxPool2dOptions {
   /** Default: the kernel's size. */
@@ -34,48 +33,16 @@ export interface AvgPool2dOptions {
   /** Whether padding counts in the mean. Default true. */
   countIncludePad?: boolean;
 }
-/** The fields of Pool2dSize: planes h w p q r s strideH strideW padH padW dilationH dilationW. */
-type Size = number[];
-
-function planesOf(op: string, x: Tensor): { lead: number[]; planes: number; h: number; w: number } {
-  expectFloat(op, x);
-  expect(x.ndim === 3 || x.ndim === 4, op, "x of shape [n,c,h,w] or [c,h,w]", show(x.shape));
-  const [h, w] = x.shape.slice(-2) as [number, number];
-  expect(h >= 1 && w >= 1, op, "planes with at least one element", show(x.shape));
-  const lead = x.shape.slice(0, -2);
-  return { lead, planes: sizeOfShape(lead), h, w };
+export interface LpPool2dOptions {
+  /** Default: the kernel's size. */
+  stride?: Pair;
+  /** Also windows that stick out at the end. Default false. */
+  ceilMode?: boolean;
 }
 
-function windowsOf(
-  op: string,
-  x: Tensor,
-  kernelSize: Pair,
-  { stride = kernelSize, padding = 0, dilation = 1, ceilMode = false }: MaxPool2dOptions,
-): { size: Size; shape: number[] } {
-  const { lead, planes, h, w } = planesOf(op, x);
-  const kernel = pairOf(op, "a kernel size", kernelSize, 1);
-  const steps = pairOf(op, "a stride", stride, 1);
-  const pads = pairOf(op, "a padding", padding, 0);
-  const gaps = pairOf(op, "a dilation", dilation, 1);
-  expect(
-    pads.every((e, d) => 2 * e <= kernel[d]),
-    op,
-    `a padding of at most half the kernel size ${show(kernel)}`,
-    show(pads),
-  );
-  const [p, q] = [h, w].map((extent, d) => {
-    const room = extent + 2 * pads[d] - gaps[d] * (kernel[d] - 1) - 1;
-    expect(
-      room >= 0,
-      op,
-      `windows that fit: they cover ${gaps[d] * (kernel[d] - 1) + 1}`,
-      `${extent + 2 * pads[d]} padded elements (${show(x.shape)})`,
-    );
-    const count = (ceilMode ? Math.ceil(room / steps[d]) : Math.floor(room / steps[d])) + 1;
-    // The last window must begin on the picture or in the border before it.
-    return ceilMode && (count - 1) * steps[d] >= extent + pads[d] ? count - 1 : count;
-  }) as [number, number];
-  return { size: [planes, h, w, p, q, ...kernel, ...steps, ...pads, ...gaps], shape: [...lead, p, q] };
+function expectPlanes(op: string, x: Tensor): void {
+  expectFloat(op, x);
+  expect(x.ndim === 3 || x.ndim === 4, op, "x of shape [n,c,h,w] or [c,h,w]", show(x.shape));
 }
 
 /**
@@ -96,11 +63,8 @@ export function maxPool2dWithIndices(
   kernelSize: Pair,
   options: MaxPool2dOptions = {},
 ): [y: Tensor, index: Tensor] {
-  const { size, shape } = windowsOf("maxPool2d", x, kernelSize, options);
-  const y = empty(shape, x.dtype);
-  const index = empty(shape, "int32");
-  k.maxPool2d(y, index, x, ...size);
-  return [recordMaxima("maxPool2d", x, y, index, size.slice(0, 5)), index];
+  expectPlanes("maxPool2d", x);
+  return windowMaxima("maxPool2d", x, kernelSize, options);
 }
 
 /** The largest element of each of `outputSize` cells; NaN wins. Cell i covers floor(i h / p) to ceil((i + 1) h / p). */
@@ -112,34 +76,8 @@ export function adaptiveMaxPool2d(x: Tensor, outputSize: OutputSize): Tensor {
 
 /** adaptiveMaxPool2d, and where in its plane each maximum stands, int32. */
 export function adaptiveMaxPool2dWithIndices(x: Tensor, outputSize: OutputSize): [y: Tensor, index: Tensor] {
-  const { size, shape } = cellsOf("adaptiveMaxPool2d", x, outputSize);
-  const y = empty(shape, x.dtype);
-  const index = empty(shape, "int32");
-  k.adaptiveMaxPool2d(y, index, x, ...size);
-  return [recordMaxima("adaptiveMaxPool2d", x, y, index, size), index];
-}
-
-/** size: planes h w p q */
-function recordMaxima(op: string, x: Tensor, y: Tensor, index: Tensor, size: Size): Tensor {
-  const { shape } = x;
-  return record(y, op, { x }, { index }, (dy, { index }) => ({ x: () => spreadMaxima(dy, index, shape, size) }));
-}
-
-/** dx[index] += dy */
-function spreadMaxima(dy: Tensor, index: Tensor, shape: readonly number[], size: Size): Tensor {
-  const dx = empty(shape, dy.dtype);
-  k.maxPool2dGrad(dx, dy, index, ...size);
-  return record(dx, "maxPool2dGrad", { dy }, { index }, (ddx, { index }) => ({
-    dy: () => takeMaxima(ddx, index, size),
-  }));
-}
-
-/** ddx[index], as a table of one column. */
-function takeMaxima(ddx: Tensor, index: Tensor, [planes, h, w, p, q]: Size): Tensor {
-  const wide = planes * h * w > 2 ** 31;
-  const places = reshape(wide ? to(index, "int64") : index, [planes, p * q]);
-  const starts = mul(arange(0, planes, 1, { dtype: places.dtype }), h * w);
-  return reshape(embedding(add(places, reshape(starts, [planes, 1])), reshape(ddx, [-1, 1])), index.shape);
+  expectPlanes("adaptiveMaxPool2d", x);
+  return cellMaxima("adaptiveMaxPool2d", x, outputSize);
 }
 
 /** The mean of each window. */
@@ -148,50 +86,85 @@ export function avgPool2d(
   kernelSize: Pair,
   { countIncludePad = true, ...options }: AvgPool2dOptions = {},
 ): Tensor {
-  const { size, shape } = windowsOf("avgPool2d", x, kernelSize, options);
-  return means(x, shape, size, Number(countIncludePad));
-}
-
-function means(x: Tensor, shape: number[], size: Size, padded: number): Tensor {
-  const y = empty(shape, x.dtype);
-  k.avgPool2d(y, x, padded, ...size);
-  const xShape = x.shape;
-  return record(y, "avgPool2d", { x }, {}, (dy) => ({ x: () => spreadMeans(dy, xShape, size, padded) }));
-}
-
-function spreadMeans(dy: Tensor, shape: readonly number[], size: Size, padded: number): Tensor {
-  const dx = empty(shape, dy.dtype);
-  k.avgPool2dGrad(dx, dy, padded, ...size);
-  const yShape = [...dy.shape];
-  return record(dx, "avgPool2dGrad", { dy }, {}, (ddx) => ({ dy: () => means(ddx, yShape, size, padded) }));
-}
-
-/** p and q; null keeps an extent. One number: a square. */
-export type OutputSize = number | readonly [number | null, number | null];
-
-function cellsOf(op: string, x: Tensor, outputSize: OutputSize): { size: Size; shape: number[] } {
-  const { lead, planes, h, w } = planesOf(op, x);
-  const given = typeof outputSize === "number" ? [outputSize, outputSize] : outputSize;
-  const [p, q] = pairOf(op, "an output size", [given[0] ?? h, given[1] ?? w], 1);
-  return { size: [planes, h, w, p, q], shape: [...lead, p, q] };
+  expectPlanes("avgPool2d", x);
+  return windowMeans("avgPool2d", x, kernelSize, options, countIncludePad);
 }
 
 /** The mean of each of `outputSize` cells: 1 is global average pooling. */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: OutputSize): Tensor {
-  const { size, shape } = cellsOf("adaptiveAvgPool2d", x, outputSize);
-  return cellMeans(x, shape, size);
+  expectPlanes("adaptiveAvgPool2d", x);
+  return cellAverages("adaptiveAvgPool2d", x, outputSize);
 }
 
-function cellMeans(x: Tensor, shape: number[], size: Size): Tensor {
+/**
+ * The p-norm of each window, (sum of x^p)^(1 / p), as PyTorch computes it: without absolute values, a negative sum gives
+ * 0; a window that sticks out in ceil mode counts as full. normType 1 is sum pooling of positive values.
+ */
+export function lpPool2d(x: Tensor, normType: number, kernelSize: Pair, options: LpPool2dOptions = {}): Tensor {
+  const op = "lpPool2d";
+  expectPlanes(op, x);
+  expect(Number.isFinite(normType) && normType > 0, op, "a norm type above 0", `${normType}`);
+  const [r, s] = pairOf(op, "a kernel size", kernelSize, 1);
+  const means = windowMeans(op, powScalar(x, normType), kernelSize, options, true);
+  return powScalar(mul(relu(means), r * s), 1 / normType);
+}
+
+export interface MaxUnpool2dOptions {
+  /** Of the max pooling. Default: the kernel's size. */
+  stride?: Pair;
+  /** Of the max pooling. Default 0. */
+  padding?: Pair;
+  /** Extents [h, w] of what was pooled, where several have the same pooling. Default (p - 1) stride - 2 padding + kernel. */
+  outputSize?: Pair;
+}
+
+/**
+ * The inverse of maxPool2d as far as there is one: every value goes where its maximum stood, everything else is 0. Where
+ * several indices are the same (overlapping windows) the last value stays, and it alone has a gradient.
+ *
+ * @param x [n, c, p, q] or [c, p, q]
+ * @param index of x's shape, as maxPool2dWithIndices gives it; one outside its plane is an error: at the call where they
+ *   came from host data, else when the result is read
+ * @returns [n, c, h, w] or [c, h, w]
+ * @example
+ * const [y, index] = maxPool2dWithIndices(randn([1, 3, 8, 8]), 2);
+ * const x = y.maxUnpool2d(index, 2); // [1, 3, 8, 8]
+ */
+export function maxUnpool2d(
+  x: Tensor,
+  index: Tensor,
+  kernelSize: Pair,
+  { stride = kernelSize, padding = 0, outputSize }: MaxUnpool2dOptions = {},
+): Tensor {
+  const op = "maxUnpool2d";
+  expectPlanes(op, x);
+  expect(show(index.shape) === show(x.shape), op, `an index of x's shape ${show(x.shape)}`, show(index.shape));
+  const kernel = pairOf(op, "a kernel size", kernelSize, 1);
+  const steps = pairOf(op, "a stride", stride, 1);
+  const pads = pairOf(op, "a padding", padding, 0);
+  const [p, q] = x.shape.slice(-2) as [number, number];
+  const extents = [p, q].map((e, d) => (e - 1) * steps[d]! - 2 * pads[d]! + kernel[d]!);
+  const [h, w] = outputSize === undefined ? extents : pairOf(op, "an output size", outputSize, 1);
+  expect(p >= 1 && q >= 1 && h! >= 1 && w! >= 1, op, "planes with at least one element", show([p, q, h!, w!]));
+  checkIndices(op, "indices", index, h! * w!);
+  const lead = x.shape.slice(0, -2);
+  return unpool(x, index, [...lead, h!, w!], [sizeOfShape(lead), h!, w!, p, q]);
+}
+
+/** size: planes h w p q */
+function unpool(x: Tensor, index: Tensor, shape: readonly number[], size: number[]): Tensor {
   const y = empty(shape, x.dtype);
-  k.adaptiveAvgPool2d(y, x, ...size);
+  k.maxUnpool2d(y, x, index, ...size);
   const xShape = x.shape;
-  return record(y, "adaptiveAvgPool2d", { x }, {}, (dy) => ({ x: () => spreadCells(dy, xShape, size) }));
+  return record(y, "maxUnpool2d", { x }, { index }, (dy, { index }) => ({
+    x: () => takeBack(dy, index, xShape, size),
+  }));
 }
-
-function spreadCells(dy: Tensor, shape: readonly number[], size: Size): Tensor {
+function takeBack(dy: Tensor, index: Tensor, shape: readonly number[], size: number[]): Tensor {
   const dx = empty(shape, dy.dtype);
-  k.adaptiveAvgPool2dGrad(dx, dy, ...size);
-  const yShape = [...dy.shape];
-  return record(dx, "adaptiveAvgPool2dGrad", { dy }, {}, (ddx) => ({ dy: () => cellMeans(ddx, yShape, size) }));
+  k.maxUnpool2dGrad(dx, dy, index, ...size);
+  const yShape = dy.shape;
+  return record(dx, "maxUnpool2dGrad", { dy }, { index }, (ddx, { index }) => ({
+    dy: () => unpool(ddx, index, yShape, size),
+  }));
 }

@@ -134,6 +134,35 @@ const adaptive = (order) => {
   const count = { x: s[0] * s[1] * s[2], y: s[0] * s[3] * s[4] };
   return [[...order].map((l) => count[l]), s];
 };
+/** The windows of pictures as columns. */
+const columns = (order) => {
+  const [n, c, h, w, r, s] = [dim(3), some(3), some(7), some(7), some(3), some(3)];
+  const [padH, padW, strideH, strideW, dilationH, dilationW] = [below(3), below(3), some(2), some(2), some(2), some(2)];
+  const p = Math.floor((h + 2 * padH - dilationH * (r - 1) - 1) / strideH) + 1;
+  const q = Math.floor((w + 2 * padW - dilationW * (s - 1) - 1) / strideW) + 1;
+  const count = { x: n * c * h * w, y: n * c * r * s * p * q };
+  return [[...order].map((l) => count[l]), [n, c, h, w, 1, r, s, strideH, strideW, padH, padW, dilationH, dilationW, 1]];
+};
+/** Resizing by tables of taps; 0 taps keep an axis. */
+const taps = (order) => {
+  const [planes, h, w] = [dim(4), some(6), some(6)];
+  const [tapsH, tapsW] = [below(h + 1), below(w + 1)];
+  const [p, q] = [tapsH ? some(6) : h, tapsW ? some(6) : w];
+  const count = { x: planes * h * w, y: planes * p * q };
+  const tables = [tapsH ? p : 0, p * tapsH, tapsW ? q : 0, q * tapsW];
+  return [[...[...order].map((l) => count[l]), ...tables], [planes, h, w, p, q, tapsH, tapsW]];
+};
+const grid = (order) => {
+  const s = [dim(3), dim(3), some(5), some(5), dim(), dim()];
+  const count = { x: s[0] * s[1] * s[2] * s[3], y: s[0] * s[1] * s[4] * s[5], g: s[0] * s[4] * s[5] * 2 };
+  return [[...order].map((l) => count[l]), [...s, below(3), below(3), below(2)]];
+};
+const grouped = (order, ...numbers) => {
+  const groups = some(3);
+  const s = [dim(4), groups * some(3), dim(9)];
+  const count = { x: product(s), c: s[1], g: s[0] * groups };
+  return [[...order].map((l) => count[l]), [...numbers, groups, ...s]];
+};
 const channels = (order, ...numbers) => {
   const s = [dim(4), dim(4), dim(9)];
   const count = { x: product(s), c: s[1] };
@@ -269,6 +298,19 @@ const RECIPES = {
   maxPool2dGrad: () => adaptive("xyy"),
   adaptiveAvgPool2d: () => adaptive("yx"),
   adaptiveAvgPool2dGrad: () => adaptive("xy"),
+  unfold: () => columns("yx"),
+  fold: () => columns("xy"),
+  maxUnpool2d: () => adaptive("xyy"),
+  maxUnpool2dGrad: () => adaptive("yxy"),
+  interpolate: () => taps("yx"),
+  interpolateGrad: () => taps("xy"),
+  gridSample: () => grid("yxg"),
+  gridSampleGradX: () => grid("xyg"),
+  gridSampleGradGrid: () => grid("gyxg"),
+  groupNorm: () => grouped("xggxcc", number()),
+  groupNormGrad: () => grouped("xccxxggc"),
+  rmsNorm: () => rows("xrxc", [number()]),
+  rmsNormGrad: () => rows("xcxxrc", []),
   batchNorm: () => channels("xccxcc", number()),
   batchNormInfer: () => channels("xxcccc", number()),
   batchNormGrad: () => channels("xccxxccc", number(), below(2)),
