@@ -5,6 +5,7 @@
  * needs, never to a user's tensor: so intermediate tensors die young, and freeing one never breaks backward.
  */
 import { show } from "./errors.js";
+import { currentRecording } from "./live.js";
 import { safePoint, scope, unscoped } from "./memory.js";
 import { alias, sizeOfShape, Tensor } from "./tensor.js";
 
@@ -330,6 +331,7 @@ function linkedAlias(t: Tensor, linked: boolean): Tensor {
 }
 
 function accumulate(node: GraphNode, dy: Tensor, linked: boolean): void {
+  currentRecording()?.leaves.add(node);
   const before = node.grad;
   if (before) {
     node.grad = algebra.add(before, dy);
@@ -523,6 +525,7 @@ Object.defineProperty(Tensor.prototype, "grad", {
     if (g && (show(g.shape) !== show(this.shape) || g.dtype !== this.dtype)) {
       throw new Error(`grad: expected ${this.dtype} ${show(this.shape)}, got ${g.dtype} ${show(g.shape)}`);
     }
+    if (g === null) currentRecording()?.cleared.add(node);
     if (node.grad !== g) node.grad?.free();
     node.grad = g;
   },

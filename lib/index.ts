@@ -4,6 +4,7 @@
 import "./methods.js";
 
 export { backward, customFunction, enableGrad, grad, isGradEnabled, noGrad } from "./autograd.js";
+export { type CapturedMemory, type CapturedStep, type CaptureOptions, type CaptureValue, capture } from "./capture.js";
 export * as classic from "./classic/index.js";
 export * as data from "./data/index.js";
 export { type Device, type DeviceInfo, devices } from "./devices.js";

@@ -15,6 +15,7 @@
 import { isGradEnabled, noGrad } from "../autograd.js";
 import { type Device, dtypeOrDevice } from "../devices.js";
 import { show } from "../errors.js";
+import { noteChange } from "../live.js";
 import { keep, unscoped } from "../memory.js";
 import { type DType, FLOATS } from "../native.js";
 import { isFloat } from "../ops/common.js";
@@ -65,12 +66,20 @@ interface Hooks {
 const nothing: ReadonlyMap<string, Registration> = new Map();
 
 export abstract class Module {
-  /** Whether forward is for training: dropout drops, batch norm uses the batch. Set by train() and eval(). */
-  training = true;
+  #training = true;
   #registered: Map<string, Registration> | null = null;
   #hooks: Hooks | null = null;
 
   abstract forward(...inputs: never[]): unknown;
+
+  /** Whether forward is for training: dropout drops, batch norm uses the batch. Set by train() and eval(). */
+  get training(): boolean {
+    return this.#training;
+  }
+  set training(on: boolean) {
+    if (on !== this.#training) noteChange();
+    this.#training = on;
+  }
 
   /** Assigns a tensor that belongs to the module's state but is not learned: a running mean, a mask. No scope() frees it. */
   registerBuffer(
@@ -185,7 +194,7 @@ export abstract class Module {
 
   /** Forgets the gradients of all parameters. */
   zeroGrad(): void {
-    for (const p of this.parameters()) if (p.grad) p.grad = null;
+    for (const p of this.parameters()) if (p.requiresGrad) p.grad = null;
   }
 
   /** Converts parameters and buffers that are floats, or moves them to a device, where they stand: optimizers keep holding the same parameters. */

@@ -68,7 +68,7 @@ napi_value toTexts(napi_env env, const std::vector<std::string>& all) {
 napi_value alloc(Args& a) {
   if (a.count < 1) throw CallError("alloc: expected (object, dtype, count)");
   return toNumber(a.env,
-                  a.environment->track(a.values[0], allocateBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc"), false)));
+                  a.environment->track(a.values[0], a.environment->newBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc"))));
 }
 
 // alias(object, handle): another handle on the same buffer.
@@ -97,6 +97,7 @@ napi_value fromHost(Args& a) {
                     " elements");
   Buffer* b = allocateBuffer(dtype, int64_t(bytes) / sizeOf(dtype), true);
   if (bytes) memcpy(b->data, data, bytes);
+  a.environment->madeOutside(b);
   return toNumber(a.env, a.environment->track(a.values[0], b));
 }
 
@@ -115,9 +116,9 @@ napi_value sweep(Args& a) {
   return toNumber(a.env, double(a.environment->sweep(all)));
 }
 napi_value stats(Args& a) { return a.environment->statsArray(); }
-napi_value read(Args& a) { return a.environment->read(a.environment->find(a.number(0, "read"), "read")); }
+napi_value read(Args& a) { return a.environment->read(a.environment->findValue(a.number(0, "read"), "read")); }
 napi_value readSync(Args& a) {
-  return a.environment->readSync(a.environment->find(a.number(0, "readSync"), "readSync"));
+  return a.environment->readSync(a.environment->findValue(a.number(0, "readSync"), "readSync"));
 }
 napi_value settled(Args& a) { return a.environment->settled(); }
 napi_value synchronize(Args& a) {
@@ -131,19 +132,78 @@ napi_value turned(Args& a) {
   return nullptr;
 }
 
+// ---- Captured steps: lib/capture.ts
+
+napi_value captureBegin(Args& a) {
+  a.environment->beginCapture();
+  return nullptr;
+}
+// capturePause(on): what follows runs at once and is no part of the step.
+napi_value capturePause(Args& a) {
+  bool on = false;
+  if (a.count) napi_get_value_bool(a.env, a.values[0], &on);
+  a.environment->pauseCapture(on);
+  return nullptr;
+}
+napi_value captureAbort(Args& a) {
+  a.environment->abortCapture();
+  return nullptr;
+}
+// captureEnd(other): the number of the captured step, whose memory may lie where other's does.
+napi_value captureEnd(Args& a) { return toNumber(a.env, a.environment->endCapture(a.number(0, "captureEnd"))); }
+// captureScalar(value): what stands among arguments for a number that each replay brings anew.
+napi_value captureScalar(Args& a) {
+  napi_value v;
+  Capture& capture = a.environment->openCapture("captureScalar");
+  check(napi_create_bigint_int64(a.env, capture.addScalar(a.number(0, "captureScalar")), &v), "creating a bigint");
+  return v;
+}
+// captureReplay(number, numbers): runs it with these numbers, a Float64Array.
+napi_value captureReplay(Args& a) {
+  double number = a.number(0, "captureReplay");
+  napi_typedarray_type type;
+  size_t length;
+  void* data;
+  bool isArray = false;
+  if (a.count > 1) napi_is_typedarray(a.env, a.values[1], &isArray);
+  if (!isArray || napi_get_typedarray_info(a.env, a.values[1], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_float64_array)
+    throw CallError("captureReplay: expected a Float64Array");
+  a.environment->replay(number, static_cast<const double*>(data), length);
+  return nullptr;
+}
+napi_value captureNames(Args& a) {
+  return toTexts(a.env, a.environment->captured(a.number(0, "captureNames")).names());
+}
+napi_value captureFree(Args& a) {
+  a.environment->freeCapture(a.number(0, "captureFree"));
+  return nullptr;
+}
+
+napi_value toObject(napi_env env, std::initializer_list<std::pair<const char*, int64_t>> fields) {
+  napi_value object;
+  check(napi_create_object(env, &object), "creating an object");
+  for (auto [name, value] : fields)
+    check(napi_set_named_property(env, object, name, toNumber(env, double(value))), "filling an object");
+  return object;
+}
+
+napi_value captureInfo(Args& a) {
+  Capture::Memory m = a.environment->captured(a.number(0, "captureInfo")).memory();
+  return toObject(a.env, {{"calls", m.calls},
+                          {"numbers", m.numbers},
+                          {"plannedBytes", m.plannedBytes},
+                          {"unplannedBytes", m.unplannedBytes},
+                          {"ownBytes", m.ownBytes}});
+}
+
 napi_value memory(Args& a) {
   MemoryStats m = memoryStats();
-  napi_value object;
-  check(napi_create_object(a.env, &object), "creating an object");
-  auto set = [&](const char* name, int64_t value) {
-    check(napi_set_named_property(a.env, object, name, toNumber(a.env, double(value))), "filling an object");
-  };
-  set("liveBytes", m.liveBytes);
-  set("liveBuffers", m.liveBuffers);
-  set("peakBytes", m.peakBytes);
-  set("cachedBytes", m.cachedBytes);
-  set("scratchBytes", m.scratchBytes);
-  return object;
+  return toObject(a.env, {{"liveBytes", m.liveBytes},
+                          {"liveBuffers", m.liveBuffers},
+                          {"peakBytes", m.peakBytes},
+                          {"cachedBytes", m.cachedBytes},
+                          {"scratchBytes", m.scratchBytes}});
 }
 napi_value resetPeak(Args&) {
   resetPeakBytes();
@@ -242,6 +302,15 @@ napi_value init(napi_env env, napi_value exports) {
     set(exports, "settled", entry<settled>);
     set(exports, "synchronize", entry<synchronize>);
     set(exports, "turned", entry<turned>);
+    set(exports, "captureBegin", entry<captureBegin>);
+    set(exports, "capturePause", entry<capturePause>);
+    set(exports, "captureAbort", entry<captureAbort>);
+    set(exports, "captureEnd", entry<captureEnd>);
+    set(exports, "captureScalar", entry<captureScalar>);
+    set(exports, "captureReplay", entry<captureReplay>);
+    set(exports, "captureNames", entry<captureNames>);
+    set(exports, "captureInfo", entry<captureInfo>);
+    set(exports, "captureFree", entry<captureFree>);
     set(exports, "memory", entry<memory>);
     set(exports, "resetPeak", entry<resetPeak>);
     set(exports, "emptyCache", entry<emptyCacheNow>);
