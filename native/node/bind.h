@@ -42,13 +42,13 @@ public:
     double handle;
     if (napi_get_value_double(env, values[i], &handle) != napi_ok)
       throw CallError(std::string(name) + ": argument " + std::to_string(i) + " must be a tensor");
-    return {environment->findValue(handle, name)};
+    return {environment->findOperand(handle, name)};
   }
   void list(int i, std::vector<Operand>& into) override {
     for (auto& [argument, handles] : lists) {
       if (argument != i) continue;
       into.reserve(handles.size());
-      for (double handle : handles) into.push_back({environment->findValue(handle, name)});
+      for (double handle : handles) into.push_back({environment->findOperand(handle, name)});
       return;
     }
     throw CallError(std::string(name) + ": argument " + std::to_string(i) + " must be an array of tensors");

@@ -154,10 +154,18 @@ Buffer* Environment::find(double handle, const char* what) const {
 
 Buffer* Environment::findValue(double handle, const char* what) const {
   Buffer* b = find(handle, what);
-  if (b->data || (recording() && recording()->holds(b))) return b;
+  if (b->data) return b;
   throw CallError(std::string(what) +
                   ": this tensor has no value: it was made inside a captured function, which was still being recorded "
                   "or did not finish");
+}
+
+Buffer* Environment::findOperand(double handle, const char* what) const {
+  if (const Capture* capture = recording()) {
+    Buffer* b = find(handle, what);
+    if (capture->holds(b)) return b;
+  }
+  return findValue(handle, what);
 }
 
 void Environment::freeSlot(uint32_t index) {

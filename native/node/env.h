@@ -26,7 +26,8 @@ public:
   double track(napi_value object, Buffer* buffer);     // takes the caller's reference; throws CallError
   Buffer* find(double handle, const char* what) const; // throws CallError
   Buffer* findOrNull(double handle) const;
-  Buffer* findValue(double handle, const char* what) const; // throws, too, for what only a captured step fills
+  Buffer* findValue(double handle, const char* what) const;   // throws, too, for what only a captured step fills
+  Buffer* findOperand(double handle, const char* what) const; // of a call: may be filled by the step that is recorded
   void free(double handle);
   // Frees the handles whose object is gone and answers how many. V8 promotes what survives two minor collections, so a
   // handle is visited until it has survived two sweeps; all: every handle, after a full collection.
