@@ -120,4 +120,8 @@ export const ops: Case[] = [
 export const steps: Case[] = [
   { name: "two_layer", op: "step", params: {}, gflop: 0.37, gbyte: 0 },
   { name: "small_convnet", op: "step", params: {}, gflop: 4.0, gbyte: 0 },
+  { name: "resnet18_cifar", op: "step", params: {}, gflop: 107, gbyte: 0 },
+  { name: "vit_tiny", op: "step", params: {}, gflop: 69, gbyte: 0 },
+  { name: "dcgan_mnist", op: "step", params: {}, gflop: 31, gbyte: 0 },
+  { name: "ddpm_unet", op: "step", params: {}, gflop: 34, gbyte: 0 },
 ];

@@ -128,6 +128,7 @@ if (first === "tables") {
 
 const contenders = [
   contender("napier", process.execPath, [here("./contenders/napier.js")]),
+  contender("napier eager", process.execPath, [here("./contenders/napier.js")], { NAPIER_BENCH: "eager" }),
   contender("naive", process.execPath, [here("./contenders/naive.js")]),
   ...pytorch(),
 ];
