@@ -13,6 +13,8 @@ export interface Case {
   /** Bytes read and written by one run, in 10^9. */
   gbyte: number;
   naive?: boolean;
+  /** Takes so long that it runs without a warm-up. */
+  once?: boolean;
 }
 
 const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({

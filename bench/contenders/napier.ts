@@ -1,5 +1,18 @@
 /** Contender: napier itself, through its public functions; a run ends when the result is ready. */
-import { capture, crossEntropy, grad, manualSeed, nn, optim, rand, scope, type Tensor, tensor } from "napier";
+import {
+  capture,
+  classic,
+  crossEntropy,
+  grad,
+  manualSeed,
+  nn,
+  optim,
+  rand,
+  randint,
+  scope,
+  type Tensor,
+  tensor,
+} from "napier";
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
 import { serve } from "./serve.js";
@@ -30,7 +43,7 @@ function step(name: string): () => Promise<void> {
   };
 }
 
-function build({ name, op, params }: Case): (() => Promise<void> | void) | null {
+async function build({ name, op, params }: Case): Promise<(() => Promise<void> | void) | null> {
   if (op !== "step" && process.env.NAPIER_BENCH === "eager") return null; // only steps have two forms
   const p = params as Record<string, number>;
   const picture = (requiresGrad = false): Tensor => {
@@ -40,6 +53,20 @@ function build({ name, op, params }: Case): (() => Promise<void> | void) | null 
   switch (op) {
     case "step":
       return step(name);
+    case "distances": {
+      const [a, b] = [rand([p.n!, p.d!]), rand([p.m!, p.d!])];
+      if (p.loops === 0) return run(() => classic.distancesVectorised(a, b));
+      const loops = p.loops === 1 ? classic.distancesOneLoop : classic.distancesTwoLoops;
+      return async () => {
+        (await loops(a, b)).free();
+        await addon.settled();
+      };
+    }
+    case "neighbours": {
+      const a = rand([p.n!, p.d!]);
+      const knn = await new classic.KNearestNeighbor().fit(rand([p.m!, p.d!]), randint(0, 10, [p.m!]));
+      return async () => (await knn.predict(a, { k: p.k! })).free();
+    }
     case "matmul": {
       const a = params.transA ? rand([p.k!, p.m!]) : rand([p.m!, p.k!]);
       const b = params.transB ? rand([p.n!, p.k!]) : rand([p.k!, p.n!]);
