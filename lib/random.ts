@@ -6,7 +6,9 @@
 
 /** What a random op hands to its kernel. */
 export interface Draw {
+  /** Of the generator. */
   readonly seed: number;
+  /** How many draws went before it. */
   readonly draw: number;
 }
 
@@ -31,10 +33,12 @@ export class Generator {
   #seed: number;
   #draw = 0;
 
+  /** A generator that starts at `seed`, an integer from 0 to 2^53 - 1. */
   constructor(seed = 231) {
     this.#seed = checkNumber("seed", seed);
   }
 
+  /** What it was started with. */
   get seed(): number {
     return this.#seed;
   }
@@ -56,6 +60,7 @@ export class Generator {
     return { seed: this.#seed, draw: this.#draw };
   }
 
+  /** Goes on from what state() gave: the same numbers follow. */
   load({ seed, draw }: Draw): this {
     this.#seed = checkNumber("seed", seed);
     this.#draw = checkNumber("draw", draw);
