@@ -93,7 +93,13 @@ for (const name of names) {
   const method = METHODS.includes(own) ? "yes" : "";
   const mark = (value) => (table === undefined ? "-" : value ? "yes" : "no");
   if (!rows.has(family)) rows.set(family, []);
-  const cells = [method, mark(table?.grad), mark(table?.second), table ? wordsOf(table.dtypes) : "-", places];
+  const cells = [
+    method,
+    mark(table?.grad),
+    mark(table?.second),
+    table?.dtypes.length ? wordsOf(table.dtypes) : "-",
+    places,
+  ];
   rows.get(family).push(`| \`${name}\` | ${cells.join(" | ")} | ${sentence(comments.get(own))} |`);
 }
 const counted = names.filter((name) => known.has(name.replace("linalg.", "")));

@@ -249,16 +249,15 @@ function sameBits(a: Outcome, b: Outcome, what: string): void {
 function runsAs<A extends unknown[]>(spec: Spec<A>, c: Case<A>, dtype: DType): boolean {
   const random = randomOf("dtypes");
   const made = c.inputs.map((input) => input(random));
-  const floats = dtype === "float32" || dtype === "float64";
-  if (made[0]?.dtype === "float" && floats && c.dtypes && !c.dtypes.includes(dtype)) return false;
-  const inputs = made.map((x) => (x.dtype === made[0]!.dtype ? { ...x, dtype } : x));
-  // Whole numbers, small enough for every dtype; those of a case made for floats stand for any.
-  const whole = (x: Nd): Nd =>
-    floats || x.dtype !== dtype ? x : { ...x, data: x.data.map((v) => Math.trunc(v) || 0) };
+  if (made.length === 0) return false; // it makes tensors
+  const float = dtype === "float64" ? "float64" : "float32";
+  // A case made for floats stands for all: whole numbers where the dtype has no others.
+  const values = (x: Nd) => (dtype === float ? x.data : x.data.map((v) => (Number.isFinite(v) ? Math.trunc(v) : 0)));
+  const inputs = made.map((x) => (x.dtype === made[0]!.dtype ? { ...x, dtype, data: values(x) } : x));
   try {
     scope(() => {
       const y = spec.run(
-        inputs.map((x) => toTensor(whole(x), dtype === "float64" ? "float64" : "float32")),
+        inputs.map((x) => toTensor(x, float)),
         ...(c.args ?? ([] as unknown as A)),
       );
       y.dataSync(y.dtype);

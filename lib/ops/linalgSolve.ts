@@ -77,7 +77,7 @@ export function solveTriangular(
   return unvector(triangular(given.a, given.b, upper, transpose, unitriangular), given.vector);
 }
 
-/** solveTriangular() of operands whose batches are equal. */
+/** @internal solveTriangular() of operands whose batches are equal. */
 export function triangular(a: Tensor, b: Tensor, upper: boolean, transA: boolean, unit = false): Tensor {
   const [batch, n, columns] = matrixSize("solveTriangular", b);
   const y = empty(b.shape, b.dtype);
