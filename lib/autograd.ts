@@ -6,7 +6,7 @@
  */
 import { show } from "./errors.js";
 import { currentRecording } from "./live.js";
-import { safePoint, scope, unscoped } from "./memory.js";
+import { type Sync, safePoint, scope, unscoped } from "./memory.js";
 import { alias, sizeOfShape, Tensor } from "./tensor.js";
 
 /** Something with gradients: a record of an op, or a leaf. `outputs` are the shapes of what it made. */
@@ -59,10 +59,10 @@ function withGrad<T>(on: boolean, op: string, fn: () => T): T {
 }
 
 /** Runs `fn` without recording: no gradients, less memory. */
-export const noGrad = <T>(fn: () => T): T => withGrad(false, "noGrad", fn);
+export const noGrad = <T>(fn: () => Sync<T>): T => withGrad(false, "noGrad", fn as () => T);
 
 /** Runs `fn` with recording, inside noGrad(). */
-export const enableGrad = <T>(fn: () => T): T => withGrad(true, "enableGrad", fn);
+export const enableGrad = <T>(fn: () => Sync<T>): T => withGrad(true, "enableGrad", fn as () => T);
 
 /** Set by ops: how gradients that meet are added, and where an unseeded or missing gradient comes from. */
 export const algebra = {
@@ -497,6 +497,7 @@ declare module "./tensor.js" {
     registerHook(hook: GradientHook): () => void;
     /** Keeps `.grad` of a tensor that is no leaf. */
     retainGrad(): this;
+    /** Whether no op made this tensor: leaves that require a gradient keep it in `.grad`, as in PyTorch. */
     readonly isLeaf: boolean;
   }
 }
@@ -568,6 +569,16 @@ Tensor.prototype.retainGrad = function () {
   return this;
 };
 
+/** What customFunction makes an op of. */
+export interface CustomFunction<A extends unknown[]> {
+  /** For error messages. Default "customFunction". */
+  name?: string;
+  /** Computes the result of the arguments, tensors and others. What backward needs goes through `ctx.save()`. */
+  forward: (ctx: { save(...tensors: Tensor[]): void }, ...args: A) => Tensor;
+  /** One gradient, or null, for each argument that is a tensor, from `dy`, that of the result, of the result's shape. */
+  backward: (ctx: { saved: Tensor[] }, dy: Tensor) => (Tensor | null)[];
+}
+
 /**
  * An op of the user's own: `forward` computes on plain tensors (nothing inside is recorded), `backward` gets the gradient
  * of the output and what forward saved, and answers one gradient (or null) an input.
@@ -578,11 +589,7 @@ Tensor.prototype.retainGrad = function () {
  *   backward: (ctx, dy) => [dy.mul(2)],
  * });
  */
-export function customFunction<A extends unknown[]>(definition: {
-  name?: string;
-  forward: (ctx: { save(...tensors: Tensor[]): void }, ...args: A) => Tensor;
-  backward: (ctx: { saved: Tensor[] }, dy: Tensor) => (Tensor | null)[];
-}): (...args: A) => Tensor {
+export function customFunction<A extends unknown[]>(definition: CustomFunction<A>): (...args: A) => Tensor {
   const name = definition.name ?? "customFunction";
   return (...args) => {
     const saved: Tensor[] = [];

@@ -122,7 +122,8 @@ class Captured<A extends readonly unknown[], R> {
 
   async call(args: A): Promise<R> {
     if (isCapturing()) throw new Error("capture: captured steps cannot be nested; call the plain function inside");
-    const result = this.calls++ < this.warmup ? this.eager(args) : unscoped(() => noGrad(() => this.replay(args)));
+    const result =
+      this.calls++ < this.warmup ? this.eager(args) : (unscoped(() => noGrad(() => this.replay(args))) as R);
     this.pending.push(addon.settled());
     while (this.pending.length > AHEAD) await this.pending.shift();
     await breathe();
@@ -135,7 +136,7 @@ class Captured<A extends readonly unknown[], R> {
     return mapTensors(result, detached) as R;
   }
 
-  private replay(args: A): R {
+  private replay(args: A): unknown {
     const key = keyOf(args);
     let variant = this.variants.get(key);
     if (variant && (variant.changes !== changesSoFar() || variant.recording.fixed.some((same) => !same()))) {
@@ -156,7 +157,7 @@ class Captured<A extends readonly unknown[], R> {
     for (const [generator, draws] of recording.draws) generator.skip(draws);
     for (const storage of recording.written) storage.version++;
     for (const [leaf, grad] of gradients) if (leaf.grad?.storage !== grad.storage) leaf.grad = alias(grad);
-    return mapTensors(variant.result, clone) as R;
+    return mapTensors(variant.result, clone);
   }
 
   private record(args: A): Variant {

@@ -4,6 +4,7 @@
 
 /** A shape, dtype or option that an op cannot work with. */
 export class ShapeError extends Error {
+  /** "ShapeError", as it stands in messages. */
   override name = "ShapeError";
 }
 

@@ -8,7 +8,13 @@ import type { Kernels } from "./kernels.js";
 import addonModule from "./load.cjs";
 
 export const DTYPES = ["float32", "float64", "int32", "int64", "uint8", "int8", "bool", "bfloat16", "float16"] as const;
+/**
+ * The dtypes. Gradients and most arithmetic are for float32 and float64; integers index, count and compare; the 16-bit
+ * floats are for storage: cast with to() to compute.
+ */
 export type DType = (typeof DTYPES)[number];
+/** The dtypes of whole numbers. */
+export type IntegerDType = "int32" | "int64" | "uint8" | "int8";
 export const FLOATS: readonly DType[] = ["float32", "float64"];
 
 /** What JavaScript holds of a tensor: a number that native code knows. 0 once it was freed. */

@@ -8,7 +8,9 @@ import { currentRecording, expectUncaptured, live } from "./live.js";
 
 /** What a random op hands to its kernel. */
 export interface Draw {
+  /** Of the generator. */
   readonly seed: number;
+  /** How many draws went before it. */
   readonly draw: number;
 }
 
@@ -33,10 +35,12 @@ export class Generator {
   #seed: number;
   #draw = 0;
 
+  /** A generator that starts at `seed`, an integer from 0 to 2^53 - 1. */
   constructor(seed = 231) {
     this.#seed = checkNumber("seed", seed);
   }
 
+  /** What it was started with. */
   get seed(): number {
     return this.#seed;
   }
@@ -68,7 +72,7 @@ export class Generator {
     return { seed: this.#seed, draw: this.#draw + (currentRecording()?.draws.get(this) ?? 0) };
   }
 
-  /** Continues from what state() gave. In a captured step only back or forth within the step. */
+  /** Goes on from what state() gave: the same numbers follow. In a captured step only back or forth within the step. */
   load({ seed, draw }: Draw): this {
     checkNumber("seed", seed);
     checkNumber("draw", draw);

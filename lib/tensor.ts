@@ -10,6 +10,7 @@ import { expectUncaptured, noteChange } from "./live.js";
 import { adopt } from "./memory.js";
 import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf } from "./native.js";
 
+/** The typed array that data() gives for each dtype. Bools are bytes 0 and 1; the 16-bit floats are their bits. */
 export interface ArrayOf {
   float32: Float32Array<ArrayBuffer>;
   float64: Float64Array<ArrayBuffer>;
@@ -21,6 +22,7 @@ export interface ArrayOf {
   bfloat16: Uint16Array<ArrayBuffer>;
   float16: Uint16Array<ArrayBuffer>;
 }
+/** The typed arrays that hold the elements of some dtype (ArrayOf). */
 export type TypedArray =
   | Float32Array
   | Float64Array
@@ -29,6 +31,7 @@ export type TypedArray =
   | Uint8Array
   | Int8Array
   | Uint16Array;
+/** A number, or arrays of equally long arrays of numbers, as deep as a tensor has dimensions. */
 export type NestedNumbers = number | NestedNumbers[];
 
 const ARRAYS = {
@@ -58,14 +61,28 @@ export class Storage {
   handles = 0;
 }
 
+/** Number of elements of a shape: the product of its extents, 1 for a scalar. */
 export const sizeOfShape = (shape: readonly number[]): number => {
   let n = 1;
   for (const extent of shape) n *= extent;
   return n;
 };
 
+/**
+ * A handle on native memory with a shape and a dtype, contiguous and row-major. Made by tensor(), zeros(), randn(), ...
+ * (never by `new`); every op whose first argument is a tensor is a method too. Operations return at once and compute
+ * in the background; data(), item() and toArray() wait for the values without blocking the event loop. Memory
+ * is given back when the object is collected, by free(), or at the end of a scope().
+ *
+ * @example
+ * const x = tensor([[1, 2], [3, 4]], { requiresGrad: true });
+ * x.mul(x).sum().backward();
+ * await x.grad?.toArray(); // [[2, 4], [6, 8]]
+ */
 export class Tensor {
+  /** Extents of the dimensions, outermost first; [] for a scalar. */
   readonly shape: readonly number[];
+  /** Dtype of the elements. Fixed, but for parameters, which Module.to() may change. */
   readonly dtype: DType;
   /** Number of elements. */
   readonly size: number;
@@ -109,6 +126,7 @@ export class Tensor {
     this.storage.handles--;
   }
 
+  /** free(), at the end of the block of `using x = ...`. */
   [Symbol.dispose](): void {
     this.free();
   }
@@ -159,6 +177,7 @@ export class Tensor {
     return nest(toNumbers("toArraySync", this.dataSync(this.dtype), this.dtype), this.shape);
   }
 
+  /** Shape and dtype, without the values: "Tensor([2,3], float32)". */
   toString(): string {
     return `Tensor(${show(this.shape)}, ${this.dtype})`;
   }
@@ -296,6 +315,7 @@ function rangeOf(array: TypedArray): readonly [number, number] | null {
   return [Number(low), Number(high)];
 }
 
+/** Whether `x` is the name of a dtype. */
 export function isDType(x: unknown): x is DType {
   return (DTYPES as readonly unknown[]).includes(x);
 }

@@ -3,6 +3,7 @@
  */
 import { noGrad } from "../autograd.js";
 import { expect, show } from "../errors.js";
+import type { Sync } from "../memory.js";
 import type { DType } from "../native.js";
 import { equal } from "../ops/arithmetic.js";
 import { to } from "../ops/cast.js";
@@ -15,7 +16,7 @@ import type { Tensor } from "../tensor.js";
 export const explicit =
   <A extends unknown[], R>(fn: (...args: A) => R) =>
   (...args: A): R =>
-    noGrad(() => fn(...args));
+    noGrad(() => fn(...args) as Sync<R>);
 
 /** 1 where the column is the row's label, else 0: [n, classes]. */
 export function labelTable(op: string, labels: Tensor, classes: number, dtype: DType): Tensor {

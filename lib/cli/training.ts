@@ -60,7 +60,11 @@ export const modelMetadata = (name: string, sets: ImageSets, dataset: string): R
 
 /** Makes a model for the pictures that metadata describes. */
 export const modelOf = ({ model, classes, inChannels, imageSize }: Record<string, string>) =>
-  models.create(model!, { classes: Number(classes), inChannels: Number(inChannels), imageSize: Number(imageSize) });
+  models.create(model as models.ModelName, {
+    classes: Number(classes),
+    inChannels: Number(inChannels),
+    imageSize: Number(imageSize),
+  });
 
 /** Trains, tests, writes model, metrics and report; answers the exit code. */
 export async function runTraining(options: RunOptions): Promise<number> {

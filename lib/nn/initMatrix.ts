@@ -17,7 +17,7 @@ import { sizeOfShape, type Tensor } from "../tensor.js";
 
 /** Writes what `make` answers, of any dtype, into w. */
 const overwrite = <X extends Tensor>(w: X, make: () => Tensor): X => {
-  noGrad(() => scope(() => copy_(w, to(make(), w.dtype))));
+  noGrad(() => scope(() => void copy_(w, to(make(), w.dtype))));
   return w;
 };
 

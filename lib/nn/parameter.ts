@@ -8,6 +8,9 @@ import { to } from "../ops/cast.js";
 import { attachTo, become, Tensor } from "../tensor.js";
 
 export class Parameter extends Tensor {
+  /** In the types only: a plain tensor is no Parameter, since a module would not learn it. */
+  declare private readonly learned: true;
+
   /** A leaf on t's memory. No scope() frees it. */
   constructor(t: Tensor, { requiresGrad = true }: { requiresGrad?: boolean } = {}) {
     super(t.shape, t.dtype, t.storage);

@@ -11,6 +11,7 @@ import { checkIndices, expectFloat } from "../common.js";
 import { tensor } from "../create.js";
 import { type LossOptions, reduceLoss } from "./common.js";
 
+/** Options of ctc. */
 export interface CtcOptions extends LossOptions {
   /** The class that says nothing. Default 0. */
   blank?: number;
