@@ -17,6 +17,7 @@ export type { DType } from "./native.js";
 export * as nn from "./nn/index.js";
 export * from "./ops/index.js";
 export * as optim from "./optim/index.js";
+export * from "./profile/index.js";
 export { type Draw, defaultGenerator, Generator, manualSeed } from "./random.js";
 export { Tensor, type TypedArray } from "./tensor.js";
 export * as train from "./train/index.js";

@@ -257,7 +257,9 @@ napi_value Environment::read(Buffer* buffer) {
 }
 
 void Environment::synchronize() {
+  int64_t since = watch.on() ? monotonicNanoseconds() : 0;
   Stream::cpu().wait(Stream::cpu().position());
+  if (watch.on()) watch.waited(since);
   inPlaceSpent = 0; // who blocks holds up the loop anyway: small ops may run in place again
 }
 

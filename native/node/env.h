@@ -12,6 +12,7 @@
 #include <vector>
 #include <node_api.h>
 #include "../stream.h"
+#include "../watch.h"
 
 namespace napier {
 
@@ -38,7 +39,10 @@ public:
   void synchronize();   // blocks until everything submitted has run
   napi_value settled(); // promise: everything submitted so far has run
 
+  napi_value newArrayBuffer(size_t bytes, void** memory, const char* what);
+
   napi_env env;
+  Watch watch;
 
 private:
   struct Slot {
@@ -54,7 +58,6 @@ private:
   };
 
   void freeSlot(uint32_t index);
-  napi_value newArrayBuffer(size_t bytes, void** memory, const char* what);
   void finish(Completion done); // any thread
   void settleFinished();
   void settle(const Completion& done);
