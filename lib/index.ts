@@ -25,6 +25,7 @@ export * as nn from "./nn/index.js";
 export * from "./ops/index.js";
 /** Optimizers, schedules, clipping and weight averages. */
 export * as optim from "./optim/index.js";
+export * from "./profile/index.js";
 export { type Draw, defaultGenerator, Generator, manualSeed } from "./random.js";
 export { Tensor, type TypedArray } from "./tensor.js";
 /** The trainer, its events and metrics. */

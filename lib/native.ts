@@ -61,6 +61,30 @@ interface Addon {
   isas(): string[];
   features(): string[];
   signatures(): string[];
+  // What watches the calls (native/node/watching.cc); lib/watch.ts is what uses it.
+  watch(modes: number, most?: number): number;
+  scopeName(name: string): number;
+  enter(tag: number): number;
+  shapes(text: string): void;
+  records(): CallRecords;
+  finding(): { op: string; tag: number; message: string } | null;
+  /** When the stream comes to it, `protectedOnes` fail with the sentence unless all of `looked` are finite. */
+  guard(looked: readonly number[], protectedOnes: readonly number[], sentence: string): void;
+}
+
+/** What a profile has seen. Times are in ns. */
+export interface CallRecords {
+  /** Ten numbers a call: place in `ops`, tag, in place, FLOPs, bytes, submitted, start, end, live bytes at both. */
+  rows: Float64Array;
+  ops: string[];
+  /** Bytes of the buffers made, by tag. */
+  allocated: Float64Array;
+  dropped: number;
+  /** Time inside the calls that submit, and blocked in reads. */
+  submitting: number;
+  waiting: number;
+  liveAtStart: number;
+  peakBytes: number;
 }
 
 export const addon = addonModule as Addon;

@@ -185,35 +185,56 @@ public:
   Call(Call&&) = default;
 
   // Runs the kernel, unless an input holds no value; then, and where the kernel meets a bad value, the outputs fail.
-  void run(const Table& table) {
+  // Whether they hold values now.
+  bool run(const Table& table) {
     std::shared_ptr<const Failure> bad;
     uses.each([&](Use use) {
       if (!bad && use.role != Role::out && use.buffer->failed.load(std::memory_order_relaxed))
         bad = use.buffer->whyFailed();
     });
-    if (bad) return failOutputs(bad, false);
+    if (bad) return failOutputs(bad, false), false;
     Fault fault;
     try {
       if (writesSomething) invoke(table, fault);
     } catch (const std::bad_alloc&) {
-      return failOutputs(outOfScratch(info->name), true);
+      return failOutputs(outOfScratch(info->name), true), false;
     }
-    if (fault.raised()) return failOutputs(badValue(info->name, fault), true);
+    if (fault.raised()) return failOutputs(badValue(info->name, fault), true), false;
     uses.each([](Use use) {
       if (use.role == Role::out) use.buffer->clearFailure();
     });
+    return true;
   }
+  // All that the call wrote fails: what a look at its results answers.
+  void reject(std::shared_ptr<const Failure> why) { failOutputs(std::move(why), true); }
 
-  // Estimated nanoseconds on one thread, and the bytes that the operands hold.
-  double cost() const {
-    double flops = 0;
-    std::apply([&](auto&... a) { (addFlops(a, flops), ...); }, args);
-    return flops / 40 + double(bytes()) / 10;
+  const char* name() const { return info->name; }
+  // What the sizes count; 0 where they count none.
+  double flops() const {
+    double sum = 0;
+    std::apply([&](auto&... a) { (addFlops(a, sum), ...); }, args);
+    return sum;
   }
+  // Estimated nanoseconds on one thread, and the bytes that the operands hold.
+  double cost() const { return flops() / 40 + double(bytes()) / 10; }
   int64_t bytes() const {
     int64_t sum = 0;
     uses.each([&](Use use) { sum += use.buffer->bytes(); });
     return sum;
+  }
+  // visit(view, role, argument, place in a list or -1) for each operand, as it was when the call was made.
+  template <class Visit> void operands(Visit visit) const {
+    int argument = 0;
+    std::apply([&](auto&... a) { (visitOperand(a, argument++, visit), ...); }, args);
+  }
+  // Whether a number among the arguments is NaN, or infinite.
+  bool hasBadNumber(bool nanOnly) const {
+    bool found = false;
+    auto look = [&](const auto& a) {
+      if constexpr (std::is_same_v<Plain<decltype(a)>, double>) found |= nanOnly ? std::isnan(a) : !std::isfinite(a);
+    };
+    std::apply([&](auto&... a) { (look(a), ...); }, args);
+    return found;
   }
   void stamp(uint64_t position) {
     uses.each([&](Use use) { use.buffer->lastUse.store(position, std::memory_order_relaxed); });
@@ -328,6 +349,17 @@ private:
 
   template <class Value> static void addFlops(const Value& value, double& flops) {
     if constexpr (requires { value.flops(); }) flops += value.flops();
+  }
+
+  template <class Value, class Visit> static void visitOperand(const Value& value, int argument, Visit visit) {
+    if constexpr (Arg<Value>::list) {
+      for (int64_t i = 0; i < value.length; i++) {
+        const MutableView& item = value.items[i];
+        visit(View{item.data, item.count, item.dtype}, Arg<Value>::role, argument, int(i));
+      }
+    } else if constexpr (Arg<Value>::role != Role::none) {
+      if (value.data) visit(View{value.data, value.count, value.dtype}, Arg<Value>::role, argument, -1);
+    }
   }
 
   void failOutputs(std::shared_ptr<const Failure> why, bool inPlaceToo) {

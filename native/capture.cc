@@ -75,6 +75,34 @@ void Capture::use(Buffer* buffer, Role role) {
   how.last = now;
 }
 
+namespace {
+// A guard as a call: looked at, kept.
+struct PreparedGuard final : Prepared {
+  Guard guard;
+  explicit PreparedGuard(const std::string& sentence) : guard(sentence) {}
+  void run(const Table&, Watched*) override { guard(); }
+};
+} // namespace
+
+void Capture::recordGuard(std::string sentence, const std::vector<Operand>& looked, const std::vector<Operand>& kept) {
+  for (const Operand& o : looked) use(o.buffer, Role::in);
+  for (const Operand& o : kept) use(o.buffer, Role::inout);
+  sentences.push_back(std::move(sentence));
+  Prepare prepare = [](const void* op, Source& source) -> std::unique_ptr<Prepared> {
+    auto guard = std::make_unique<PreparedGuard>(*static_cast<const std::string*>(op));
+    std::vector<Operand> looked, kept;
+    source.list(0, looked);
+    source.list(1, kept);
+    for (const Operand& o : looked) guard->guard.look(o.buffer);
+    for (const Operand& o : kept) guard->guard.protect(o.buffer);
+    return guard;
+  };
+  std::vector<Given> arguments(2);
+  arguments[0].list = looked;
+  arguments[1].list = kept;
+  push({"guard", &sentences.back(), prepare, std::move(arguments), 0, false, nullptr});
+}
+
 void Capture::push(Step step) { steps.push_back(std::move(step)); }
 
 // ---- Planning
@@ -162,11 +190,28 @@ std::vector<std::unique_ptr<Prepared>> Capture::prepare(const double* numbers, s
   return fresh;
 }
 
-void Capture::run(const Table& table, const std::vector<std::unique_ptr<Prepared>>& fresh, const Submitter& who) const {
+Capture::Companions Capture::watched(Watch& watch, const std::vector<std::unique_ptr<Prepared>>& fresh,
+                                     int64_t entered) const {
+  Companions all;
+  if (!watch.on()) return all;
+  uint32_t before = watch.where();
   size_t next = 0;
   for (const Step& step : steps) {
+    const Prepared& call = step.changes ? *fresh[next++] : *step.ready;
+    watch.enter(step.tag);
+    all.push_back(watch.begin(step.name, call.flops(), call.bytes(), entered));
+  }
+  watch.enter(before);
+  return all;
+}
+
+void Capture::run(const Table& table, const std::vector<std::unique_ptr<Prepared>>& fresh, const Companions& companions,
+                  const Submitter& who) const {
+  size_t next = 0, at = 0;
+  for (const Step& step : steps) {
     if (who.cancelled.load(std::memory_order_acquire)) return;
-    (step.changes ? *fresh[next++] : *step.ready).run(table);
+    Watched* watched = companions.empty() ? nullptr : companions[at++].get();
+    (step.changes ? *fresh[next++] : *step.ready).run(table, watched);
   }
 }
 

@@ -5,24 +5,33 @@
 // checked and kept with their arguments as they were given. finish() looks which of those buffers JavaScript still holds
 // (they get memory of their own), lays the others into one block by their lifetimes, and prepares the calls.
 #pragma once
+#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 #include "call.h"
 #include "stream.h"
+#include "watch.h"
 
 namespace napier {
 
 // A call ready to run, whatever its op.
 struct Prepared {
   virtual ~Prepared() = default;
-  virtual void run(const Table& table) = 0;
+  virtual void run(const Table& table, Watched* watched) = 0; // watched: null unless somebody watches
+  virtual double flops() const { return 0; }
+  virtual int64_t bytes() const { return 0; }
 };
 template <class DTypes, class Sig> struct PreparedCall final : Prepared {
   Call<DTypes, Sig> call;
   PreparedCall(const OpInfo<Sig>& op, Source& source) : call(op, source) {}
-  void run(const Table& table) override { call.run(table); }
+  void run(const Table& table, Watched* watched) override {
+    if (watched) watched->run(call, table);
+    else call.run(table);
+  }
+  double flops() const override { return call.flops(); }
+  int64_t bytes() const override { return call.bytes(); }
 };
 using Prepare = std::unique_ptr<Prepared> (*)(const void* op, Source& source);
 
@@ -48,7 +57,9 @@ public:
   int64_t addScalar(double value);
   double scalar(int argument, int64_t bits);
   bool holds(const Buffer* buffer) const { return known.count(const_cast<Buffer*>(buffer)) > 0; }
-  template <class DTypes, class Sig> void record(const OpInfo<Sig>& op, Source& source);
+  // `tag`: where the submitting thread is (watch.h).
+  template <class DTypes, class Sig> void record(const OpInfo<Sig>& op, Source& source, uint32_t tag = 0);
+  void recordGuard(std::string sentence, const std::vector<Operand>& looked, const std::vector<Operand>& kept);
 
   // Plans the memory, inside `shared` where that is large enough: steps that never run at once may share theirs. Throws
   // CallError where the step read a tensor that it replaced.
@@ -57,8 +68,12 @@ public:
   // ---- Replaying
   // The calls whose numbers change, with the numbers of this run. Throws CallError where they do not fit.
   std::vector<std::unique_ptr<Prepared>> prepare(const double* numbers, size_t count) const;
+  using Companions = std::vector<std::unique_ptr<Watched>>;
+  // One for each call, where `watch` is on; else none.
+  Companions watched(Watch& watch, const std::vector<std::unique_ptr<Prepared>>& fresh, int64_t entered) const;
   // Runs everything, `fresh` being what prepare() gave; ends early where `who` is gone.
-  void run(const Table& table, const std::vector<std::unique_ptr<Prepared>>& fresh, const Submitter& who) const;
+  void run(const Table& table, const std::vector<std::unique_ptr<Prepared>>& fresh, const Companions& companions,
+           const Submitter& who) const;
   void stamp(uint64_t position) const; // of the buffers that outlive the step
 
   struct Memory {
@@ -81,6 +96,7 @@ private:
     const void* op;
     Prepare prepare;
     std::vector<Given> arguments;
+    uint32_t tag;
     bool changes; // has numbers that change
     std::unique_ptr<Prepared> ready;
   };
@@ -95,6 +111,7 @@ private:
 
   std::vector<Step> steps;
   std::unordered_map<Buffer*, Known> known; // each with a reference of ours
+  std::deque<std::string> sentences; // of guards: their `op`
   std::vector<double> scalars;
   std::vector<std::pair<int, int>> pending; // argument and slot of the call that is being read
   std::shared_ptr<Buffer> block;            // where what lives inside the step lies
@@ -130,23 +147,24 @@ public:
   bool changes = false;
 };
 
-template <class DTypes, class Sig> void Capture::record(const OpInfo<Sig>& op, Source& source) {
+template <class DTypes, class Sig> void Capture::record(const OpInfo<Sig>& op, Source& source, uint32_t tag) {
   Recorder recorder(*this, source);
   Call<DTypes, Sig> call(op, recorder); // all the checks
   call.eachUse([&](Buffer* buffer, Role role) { use(buffer, role); });
   Prepare prepare = [](const void* o, Source& s) -> std::unique_ptr<Prepared> {
     return std::make_unique<PreparedCall<DTypes, Sig>>(*static_cast<const OpInfo<Sig>*>(o), s);
   };
-  push({op.name, &op, prepare, std::move(recorder.arguments), recorder.changes, nullptr});
+  push({op.name, &op, prepare, std::move(recorder.arguments), tag, recorder.changes, nullptr});
 }
 
 // One replay on its way through the stream.
 struct Replay {
   std::shared_ptr<const Capture> capture;
   std::vector<std::unique_ptr<Prepared>> fresh;
+  Capture::Companions companions;
   const Submitter* who;
   const Table& (*table)();
-  void operator()() { capture->run(table(), fresh, *who); }
+  void operator()() { capture->run(table(), fresh, companions, *who); }
   void stamp(uint64_t position) { capture->stamp(position); }
 };
 

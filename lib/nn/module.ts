@@ -23,6 +23,7 @@ import { copy_ } from "../ops/inplace.js";
 import { alias, isDType, Tensor } from "../tensor.js";
 import { type BackwardHook, type BackwardPreHook, type GradientHooks, withGradientHooks } from "./hooks.js";
 import { convert, Parameter } from "./parameter.js";
+import { noteForward } from "./scopes.js";
 import { type SummaryOptions, summarize } from "./summary.js";
 
 /** Tensors by name: what stateDict() gives and safetensors files hold. */
@@ -69,6 +70,10 @@ export abstract class Module {
   #training = true;
   #registered: Map<string, Registration> | null = null;
   #hooks: Hooks | null = null;
+
+  constructor() {
+    noteForward(new.target.prototype);
+  }
 
   abstract forward(...inputs: never[]): unknown;
 
@@ -295,7 +300,8 @@ export abstract class Module {
   #wrapped(): Hooks {
     if (this.#hooks) return this.#hooks;
     const own = Object.getOwnPropertyDescriptor(this, "forward");
-    const forward = this.forward as (...inputs: unknown[]) => unknown;
+    // That of the class is looked up at each call: it changes while somebody watches (scopes.ts).
+    const plain = () => (own ? own.value : Object.getPrototypeOf(this).forward) as (...inputs: unknown[]) => unknown;
     const unwrap = () => {
       this.#hooks = null;
       if (own) Object.defineProperty(this, "forward", own);
@@ -306,7 +312,7 @@ export abstract class Module {
     const value = (...inputs: unknown[]): unknown => {
       let given: readonly unknown[] = inputs;
       for (const hook of [...hooks.before]) given = hook(this, given) ?? given;
-      const call = (inputs: readonly unknown[]) => forward.apply(this, [...inputs]);
+      const call = (inputs: readonly unknown[]) => plain().apply(this, [...inputs]);
       const watched = gradients.before.size + gradients.after.size > 0 && isGradEnabled();
       let output = watched ? withGradientHooks(this, gradients, given, call) : call(given);
       for (const hook of [...hooks.after]) output = hook(this, given, output) ?? output;

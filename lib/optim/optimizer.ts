@@ -14,6 +14,7 @@ import { clone, to } from "../ops/cast.js";
 import { expectFloat, written } from "../ops/common.js";
 import { zeros, zerosLike } from "../ops/create.js";
 import { Tensor } from "../tensor.js";
+import { inScope } from "../watch.js";
 
 /** What every optimizer has. */
 export interface OptimizerOptions {
@@ -115,9 +116,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   /** Updates every parameter that has a gradient. Where a gradient holds no value (its op failed), nothing changes. */
   step(): void {
-    unscoped(() => {
-      for (const group of this.paramGroups) this.stepGroup(group);
-    });
+    inScope(`${this.name}.step`, () =>
+      unscoped(() => {
+        for (const group of this.paramGroups) this.stepGroup(group);
+      }),
+    );
     safePoint();
   }
 

@@ -1,74 +1,27 @@
 // The export list: every op of ops.def under `ops`, and what lib/native.ts needs around them.
 #include <cstring>
+#include "args.h"
 #include "bind.h"
+#include "capturing.h"
+#include "watching.h"
 #include "../parallel.h"
 
 namespace napier {
 
 namespace {
 
-// Arguments of the functions below.
-struct Args {
-  napi_env env;
-  napi_value values[4] = {};
-  size_t count = 4;
-  Environment* environment = nullptr;
-  Args(napi_env e, napi_callback_info info) : env(e) {
-    void* data;
-    check(napi_get_cb_info(env, info, &count, values, nullptr, &data), "reading the arguments");
-    environment = static_cast<Environment*>(data);
-  }
-  double number(size_t i, const char* what) const {
-    double x;
-    if (i >= count || napi_get_value_double(env, values[i], &x) != napi_ok)
-      throw CallError(std::string(what) + ": argument " + std::to_string(i) + " must be a number");
-    return x;
-  }
-  int64_t integer(size_t i, const char* what) const {
-    double x = number(i, what);
-    if (!(x >= -9007199254740991.0 && x <= 9007199254740991.0) || x != double(int64_t(x)))
-      throw CallError(std::string(what) + ": argument " + std::to_string(i) + " must be a safe integer");
-    return int64_t(x);
-  }
-  DType dtype(size_t i, const char* what) const {
-    int64_t d = integer(i, what);
-    if (d < 0 || d >= kDTypes)
-      throw CallError(std::string(what) + ": expected a dtype code from 0 to " + std::to_string(kDTypes - 1) +
-                      ", got " + std::to_string(d));
-    return DType(d);
-  }
-  std::string text(size_t i, const char* what) const {
-    char buffer[256];
-    size_t length;
-    if (i >= count || napi_get_value_string_utf8(env, values[i], buffer, sizeof buffer, &length) != napi_ok)
-      throw CallError(std::string(what) + ": argument " + std::to_string(i) + " must be a string");
-    return buffer;
-  }
-};
-
-napi_value toNumber(napi_env env, double x) {
-  napi_value v;
-  check(napi_create_double(env, x, &v), "creating a number");
-  return v;
-}
-napi_value toText(napi_env env, const std::string& s) {
-  napi_value v;
-  check(napi_create_string_utf8(env, s.c_str(), s.size(), &v), "creating a string");
-  return v;
-}
-napi_value toTexts(napi_env env, const std::vector<std::string>& all) {
-  napi_value array;
-  check(napi_create_array(env, &array), "creating an array");
-  for (uint32_t i = 0; i < all.size(); i++)
-    check(napi_set_element(env, array, i, toText(env, all[i])), "filling an array");
-  return array;
+// The handle of a new buffer, tied to the first argument.
+napi_value tracked(Args& a, Buffer* b) {
+  int64_t bytes = int64_t(b->capacity);
+  double handle = a.environment->track(a.values[0], b);
+  if (a.environment->watch.on()) a.environment->watch.allocated(bytes);
+  return toNumber(a.env, handle);
 }
 
 // alloc(object, dtype, count): handle of a buffer with undefined contents.
 napi_value alloc(Args& a) {
   if (a.count < 1) throw CallError("alloc: expected (object, dtype, count)");
-  return toNumber(a.env,
-                  a.environment->track(a.values[0], a.environment->newBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc"))));
+  return tracked(a, a.environment->newBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc")));
 }
 
 // alias(object, handle): another handle on the same buffer.
@@ -98,7 +51,7 @@ napi_value fromHost(Args& a) {
   Buffer* b = allocateBuffer(dtype, int64_t(bytes) / sizeOf(dtype), true);
   if (bytes) memcpy(b->data, data, bytes);
   a.environment->madeOutside(b);
-  return toNumber(a.env, a.environment->track(a.values[0], b));
+  return tracked(a, b);
 }
 
 napi_value freeHandle(Args& a) {
@@ -130,71 +83,6 @@ napi_value synchronize(Args& a) {
 napi_value turned(Args& a) {
   a.environment->inPlaceSpent = 0;
   return nullptr;
-}
-
-// ---- Captured steps: lib/capture.ts
-
-napi_value captureBegin(Args& a) {
-  a.environment->beginCapture();
-  return nullptr;
-}
-// capturePause(on): what follows runs at once and is no part of the step.
-napi_value capturePause(Args& a) {
-  bool on = false;
-  if (a.count) napi_get_value_bool(a.env, a.values[0], &on);
-  a.environment->pauseCapture(on);
-  return nullptr;
-}
-napi_value captureAbort(Args& a) {
-  a.environment->abortCapture();
-  return nullptr;
-}
-// captureEnd(other): the number of the captured step, whose memory may lie where other's does.
-napi_value captureEnd(Args& a) { return toNumber(a.env, a.environment->endCapture(a.number(0, "captureEnd"))); }
-// captureScalar(value): what stands among arguments for a number that each replay brings anew.
-napi_value captureScalar(Args& a) {
-  napi_value v;
-  Capture& capture = a.environment->openCapture("captureScalar");
-  check(napi_create_bigint_int64(a.env, capture.addScalar(a.number(0, "captureScalar")), &v), "creating a bigint");
-  return v;
-}
-// captureReplay(number, numbers): runs it with these numbers, a Float64Array.
-napi_value captureReplay(Args& a) {
-  double number = a.number(0, "captureReplay");
-  napi_typedarray_type type;
-  size_t length;
-  void* data;
-  bool isArray = false;
-  if (a.count > 1) napi_is_typedarray(a.env, a.values[1], &isArray);
-  if (!isArray || napi_get_typedarray_info(a.env, a.values[1], &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_float64_array)
-    throw CallError("captureReplay: expected a Float64Array");
-  a.environment->replay(number, static_cast<const double*>(data), length);
-  return nullptr;
-}
-napi_value captureNames(Args& a) {
-  return toTexts(a.env, a.environment->captured(a.number(0, "captureNames")).names());
-}
-napi_value captureFree(Args& a) {
-  a.environment->freeCapture(a.number(0, "captureFree"));
-  return nullptr;
-}
-
-napi_value toObject(napi_env env, std::initializer_list<std::pair<const char*, int64_t>> fields) {
-  napi_value object;
-  check(napi_create_object(env, &object), "creating an object");
-  for (auto [name, value] : fields)
-    check(napi_set_named_property(env, object, name, toNumber(env, double(value))), "filling an object");
-  return object;
-}
-
-napi_value captureInfo(Args& a) {
-  Capture::Memory m = a.environment->captured(a.number(0, "captureInfo")).memory();
-  return toObject(a.env, {{"calls", m.calls},
-                          {"numbers", m.numbers},
-                          {"plannedBytes", m.plannedBytes},
-                          {"unplannedBytes", m.unplannedBytes},
-                          {"ownBytes", m.ownBytes}});
 }
 
 napi_value memory(Args& a) {
@@ -271,13 +159,6 @@ napi_value signatures(Args& a) {
   return toTexts(a.env, all);
 }
 
-template <napi_value (*Body)(Args&)> napi_value entry(napi_env env, napi_callback_info info) {
-  return guarded(env, [&] {
-    Args args(env, info);
-    return Body(args);
-  });
-}
-
 napi_value init(napi_env env, napi_value exports) {
   return guarded(env, [&] {
     cpuTable(); // an impossible NAPIER_ISA fails here, with its sentence
@@ -302,15 +183,6 @@ napi_value init(napi_env env, napi_value exports) {
     set(exports, "settled", entry<settled>);
     set(exports, "synchronize", entry<synchronize>);
     set(exports, "turned", entry<turned>);
-    set(exports, "captureBegin", entry<captureBegin>);
-    set(exports, "capturePause", entry<capturePause>);
-    set(exports, "captureAbort", entry<captureAbort>);
-    set(exports, "captureEnd", entry<captureEnd>);
-    set(exports, "captureScalar", entry<captureScalar>);
-    set(exports, "captureReplay", entry<captureReplay>);
-    set(exports, "captureNames", entry<captureNames>);
-    set(exports, "captureInfo", entry<captureInfo>);
-    set(exports, "captureFree", entry<captureFree>);
     set(exports, "memory", entry<memory>);
     set(exports, "resetPeak", entry<resetPeak>);
     set(exports, "emptyCache", entry<emptyCacheNow>);
@@ -319,6 +191,8 @@ napi_value init(napi_env env, napi_value exports) {
     set(exports, "isas", entry<isas>);
     set(exports, "features", entry<features>);
     set(exports, "signatures", entry<signatures>);
+    exportCapturing(env, exports, environment);
+    exportWatching(env, exports, environment);
     napi_value ops;
     check(napi_create_object(env, &ops), "creating the op table");
 #define OP(name, ...) set(ops, #name, bindOp<Op_##name>);

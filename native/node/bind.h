@@ -96,22 +96,32 @@ template <class Body> napi_value guarded(napi_env env, Body body) {
 // A call on its way through the stream, with the table that is in use when it runs.
 template <class Call> struct Queued {
   Call call;
-  void operator()() { call.run(cpuTable()); }
+  std::unique_ptr<Watched> watched; // null unless somebody watches
+  void operator()() {
+    if (watched) [[unlikely]] watched->run(call, cpuTable());
+    else call.run(cpuTable());
+  }
   void stamp(uint64_t position) { call.stamp(position); }
 };
 
 template <class DTypes, class Sig> napi_value submitCall(napi_env env, napi_callback_info info, const OpInfo<Sig>& op) {
   return guarded(env, [&]() -> napi_value {
     NapiSource source(env, info, op.name, Call<DTypes, Sig>::hasLists);
-    if (Capture* capture = source.submitter().recording()) {
-      capture->record<DTypes>(op, source);
+    Environment& who = source.submitter();
+    if (Capture* capture = who.recording()) {
+      capture->record<DTypes>(op, source, who.watch.where());
       return nullptr;
     }
+    bool isWatched = who.watch.on();
+    int64_t entered = isWatched ? monotonicNanoseconds() : 0;
     Call<DTypes, Sig> call(op, source);
     Stream& stream = Stream::cpu();
     double cost = call.cost();
     int64_t bytes = call.bytes();
-    stream.submit(Queued<Call<DTypes, Sig>>{std::move(call)}, cost, bytes, source.submitter());
+    std::unique_ptr<Watched> watched;
+    if (isWatched) [[unlikely]] watched = who.watch.begin(op.name, call.flops(), bytes, entered);
+    stream.submit(Queued<Call<DTypes, Sig>>{std::move(call), std::move(watched)}, cost, bytes, who);
+    if (isWatched) [[unlikely]] who.watch.submitted(entered);
     return nullptr;
   });
 }

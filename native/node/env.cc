@@ -277,9 +277,13 @@ void Environment::replay(double number, const double* numbers, size_t count) {
   if (open) throw CallError("capture: a captured step cannot run inside another that is being captured");
   captured(number);
   std::shared_ptr<const Capture> capture = captures.at(number);
+  int64_t entered = watch.on() ? monotonicNanoseconds() : 0;
   auto fresh = capture->prepare(numbers, count);
+  auto companions = capture->watched(watch, fresh, entered);
   constexpr double kQueued = 1e12; // ns: never on JavaScript's thread
-  Stream::cpu().submit(Replay{std::move(capture), std::move(fresh), this, cpuTable}, kQueued, 0, *this);
+  Stream::cpu().submit(Replay{std::move(capture), std::move(fresh), std::move(companions), this, cpuTable}, kQueued, 0,
+                       *this);
+  if (watch.on()) watch.submitted(entered);
 }
 
 // ---- Promises
@@ -329,7 +333,9 @@ napi_value Environment::read(Buffer* buffer) {
 }
 
 void Environment::synchronize() {
+  int64_t since = watch.on() ? monotonicNanoseconds() : 0;
   Stream::cpu().wait(Stream::cpu().position());
+  if (watch.on()) watch.waited(since);
   inPlaceSpent = 0; // who blocks holds up the loop anyway: small ops may run in place again
 }
 

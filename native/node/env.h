@@ -14,6 +14,7 @@
 #include <node_api.h>
 #include "../capture.h"
 #include "../stream.h"
+#include "../watch.h"
 
 namespace napier {
 
@@ -42,6 +43,8 @@ public:
   void synchronize();   // blocks until everything submitted has run
   napi_value settled(); // promise: everything submitted so far has run
 
+  napi_value newArrayBuffer(size_t bytes, void** memory, const char* what);
+
   // ---- Captured steps (capture.h)
   Capture* recording() const { return paused ? nullptr : open.get(); }
   Buffer* newBuffer(DType dtype, int64_t count); // without memory while recording
@@ -56,6 +59,7 @@ public:
   void freeCapture(double number) { captures.erase(number); }
 
   napi_env env;
+  Watch watch;
 
 private:
   struct Slot {
@@ -71,7 +75,6 @@ private:
   };
 
   void freeSlot(uint32_t index);
-  napi_value newArrayBuffer(size_t bytes, void** memory, const char* what);
   void finish(Completion done); // any thread
   void settleFinished();
   void settle(const Completion& done);

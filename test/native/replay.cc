@@ -195,7 +195,7 @@ template <class Op> void run(Source& source) {
     auto capture = std::make_shared<Capture>();
     capture->record<typename Op::DTypes>(Op::info, source);
     capture->finish(nullptr);
-    stream.submit(Replay{capture, capture->prepare(nullptr, 0), &submitter(), cpuTable}, 1e12, 0, submitter());
+    stream.submit(Replay{capture, capture->prepare(nullptr, 0), {}, &submitter(), cpuTable}, 1e12, 0, submitter());
   } else {
     Made call(Op::info, source);
     int64_t bytes = call.bytes();
