@@ -12,8 +12,13 @@ interface Where {
   epoch: number;
 }
 
+/** Numbers that callbacks measured, by name: { "learningRate/0": 0.1 }; absent where none did. */
+interface Measured {
+  measured?: Scores;
+}
+
 /** Every `logEvery` steps; the scores are means over the samples since the last one. */
-export interface StepEvent extends Where {
+export interface StepEvent extends Where, Measured {
   type: "step";
   scores: Scores;
   learningRate: number;
@@ -26,7 +31,7 @@ export interface StepEvent extends Where {
 }
 
 /** At the end of an epoch, before its validation; the scores are means over its samples. */
-export interface EpochEvent extends Where {
+export interface EpochEvent extends Where, Measured {
   type: "epoch";
   scores: Scores;
   learningRate: number;

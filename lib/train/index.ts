@@ -1,4 +1,5 @@
 /** Training, as users import it: `import { train } from "napier"`. */
+export type { AnyCallback, Callback, RunContext } from "./callbacks.js";
 export type { Evaluation } from "./evaluate.js";
 export type {
   CheckpointEvent,

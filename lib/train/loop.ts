@@ -13,9 +13,10 @@ import { addon, breathe } from "../native.js";
 import { clipGradNorm, clipGradValue } from "../optim/index.js";
 import { defaultGenerator } from "../random.js";
 import type { Tensor } from "../tensor.js";
+import type { RunContext } from "./callbacks.js";
 import { loadState, saveState } from "./checkpoint.js";
 import { evaluateModel, release } from "./evaluate.js";
-import type { EndReason, EpochEvent, FitResult, TrainEvent, ValidationEvent } from "./events.js";
+import type { EndReason, EpochEvent, FitResult, Scores, TrainEvent, ValidationEvent } from "./events.js";
 import { MetricsLog } from "./log.js";
 import { addCounts, type Counts, noCounts, scoresOf, Totals } from "./metrics.js";
 import { Monitor, type MonitorState } from "./monitor.js";
@@ -50,7 +51,7 @@ interface Progress {
 interface PendingWindow {
   step: number;
   tells: boolean;
-  numbers: Promise<{ counts: Counts; gradientNorm: number | null; at: number }>;
+  numbers: Promise<{ counts: Counts; gradientNorm: number | null; measured: Scores | null; at: number }>;
   learningRate: number;
 }
 
@@ -61,6 +62,8 @@ export class Loop {
   readonly #emit: (event: TrainEvent) => Promise<void>;
   readonly #totals: Totals;
   readonly #monitor: Monitor;
+  /** The run as callbacks see it. */
+  readonly #context: RunContext;
   #log: MetricsLog | null = null;
   #p: Progress = {
     step: 0,
@@ -83,6 +86,7 @@ export class Loop {
   #mark = 0; // when the last window's steps were done, or training went on
   #savedAt = 0; // ms, of the last checkpoint
   #unsaved = true; // whether something happened since
+  #resumed = false;
 
   constructor(
     trainer: TrainerSettings,
@@ -96,6 +100,7 @@ export class Loop {
     this.#emit = emit;
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
+    this.#context = this.#contextOf(trainer);
   }
 
   /** Ends the run after the current step; the first reason stays. */
@@ -112,14 +117,20 @@ export class Loop {
     const modes = model.modules().map((m) => [m, m.training] as const);
     model.train();
     this.#savedAt = performance.now();
+    const { callbacks, epochs, steps } = this.#fit;
     try {
-      const { epochs, steps } = this.#fit;
+      await callbacks.call("onFitStart", this.#context);
       if (this.#p.validationDue !== null && !this.#stop) await this.#validate(this.#p.validationDue);
       if (this.#monitor.outOfPatience) this.stop("earlyStopping");
       while (!this.#stop && this.#p.epoch < epochs && this.#p.step < steps) await this.#epoch();
       const validated = this.#p.history.some((e) => e.type === "validation" && e.step === this.#p.step);
       if (!this.#stop && !validated && this.#p.epochBatches > 0) await this.#validate(this.#p.epoch + 1);
-      return await this.#end();
+      const result = await this.#end();
+      await callbacks.call("onFitEnd", result, this.#context);
+      return result;
+    } catch (error) {
+      await callbacks.tellException(error, this.#context);
+      throw error;
     } finally {
       for (const [m, training] of modes) m.training = training;
       this.#dropPending();
@@ -127,10 +138,32 @@ export class Loop {
     }
   }
 
+  #contextOf({ model, optimizer, schedule, out }: TrainerSettings): RunContext {
+    const loop = this;
+    return {
+      model,
+      optimizer,
+      schedule,
+      out,
+      get step() {
+        return loop.#p.step;
+      },
+      get epoch() {
+        return loop.#p.epoch + 1;
+      },
+      logEvery: this.#fit.logEvery,
+      get resumed() {
+        return loop.#resumed;
+      },
+      stop: () => this.stop("stopped"),
+    };
+  }
+
   // ---- Steps
 
   async #epoch(): Promise<void> {
     const p = this.#p;
+    await this.#fit.callbacks.call("onEpochStart", this.#context);
     this.#mark = performance.now();
     let complete = true;
     for await (const group of groups(this.#loader, this.#trainer.accumulate)) {
@@ -161,6 +194,7 @@ export class Loop {
         noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples[i]!));
       });
     });
+    this.#fit.callbacks.callNow("onGradients", this.#context);
     this.#norm?.free();
     this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
     if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
@@ -176,6 +210,7 @@ export class Loop {
 
   async #afterStep(): Promise<void> {
     const p = this.#p;
+    await this.#fit.callbacks.call("onStepEnd", this.#context);
     if (p.step % this.#fit.logEvery === 0) this.#queueWindow(true);
     while (this.#pending.length > AHEAD) await this.#pending.shift();
     await breathe();
@@ -198,9 +233,11 @@ export class Loop {
   #queueWindow(tells: boolean): void {
     const counts = this.#totals.take();
     const gradientNorm = this.#norm ? this.#norm.item() : null;
-    const numbers = Promise.all([counts, gradientNorm]).then(([counts, gradientNorm]) => ({
+    const measured = tells ? this.#fit.callbacks.measure("step", this.#context) : null;
+    const numbers = Promise.all([counts, gradientNorm, measured]).then(([counts, gradientNorm, measured]) => ({
       counts,
       gradientNorm,
+      measured,
       at: performance.now(),
     }));
     numbers.catch(() => {}); // thrown where it is awaited
@@ -209,7 +246,7 @@ export class Loop {
 
   async #arrive(): Promise<void> {
     const { step, tells, numbers, learningRate } = this.#windows[0]!;
-    const { counts, gradientNorm, at } = await numbers;
+    const { counts, gradientNorm, measured, at } = await numbers;
     this.#windows.shift();
     const p = this.#p;
     this.#tick(at);
@@ -227,6 +264,7 @@ export class Loop {
       gradientNorm,
       samples,
       samplesPerSecond,
+      ...(measured && { measured }),
     });
   }
 
@@ -267,6 +305,7 @@ export class Loop {
         "fit: the loader gave no batch in this epoch. Is its data set empty, or shorter than a batch with dropLast?",
       );
     }
+    const measured = await this.#fit.callbacks.measure("epoch", this.#context);
     p.epoch++;
     const event: EpochEvent = {
       type: "epoch",
@@ -277,6 +316,7 @@ export class Loop {
       samples: p.epochCounts.samples,
       seconds: p.epochSeconds,
       samplesPerSecond: p.epochCounts.samples / p.epochSeconds,
+      ...(measured && { measured }),
     };
     [p.epochCounts, p.epochSeconds, p.epochBatches] = [noCounts(), 0, 0];
     p.history.push(event);
@@ -324,7 +364,11 @@ export class Loop {
   async #tell(event: TrainEvent): Promise<void> {
     // A checkpoint is no line: resuming cuts the log where the checkpoint was, and would lose it.
     if (event.type !== "checkpoint" && event.type !== "end") await this.#log?.write(event);
-    for (const callback of this.#fit.callbacks) await callback(event);
+    const { callbacks } = this.#fit;
+    await callbacks.call("onEvent", event, this.#context);
+    if (event.type === "epoch") await callbacks.call("onEpochEnd", event, this.#context);
+    else if (event.type === "validation") await callbacks.call("onValidation", event, this.#context);
+    else if (event.type === "checkpoint") await callbacks.call("onCheckpoint", event, this.#context);
     await this.#emit(event);
   }
 
@@ -344,6 +388,7 @@ export class Loop {
       loader: this.#loader.stateDict?.() ?? null,
       totals: this.#totals.state(),
       progress: p,
+      callbacks: await this.#fit.callbacks.state(),
     };
     await saveState(path, state, { step: String(p.step), epoch: String(p.epoch), isa: addon.isa() });
     if (kind === "last") [this.#savedAt, this.#unsaved] = [performance.now(), false];
@@ -376,7 +421,8 @@ export class Loop {
     this.#totals.load(s.totals);
     this.#p = s.progress;
     this.#monitor.state = this.#p.monitor;
-    this.#unsaved = false;
+    [this.#unsaved, this.#resumed] = [false, true];
+    await this.#fit.callbacks.load(s.callbacks ?? {});
     if (s.loader !== null && this.#loader.loadStateDict) this.#loader.loadStateDict(s.loader);
     else if (this.#p.epochBatches > 0) {
       throw new Error(

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Module } from "../nn/index.js";
 import type { EMA, OptimizerOptions, OptimizerState, Schedule } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
-import type { TrainEvent } from "./events.js";
+import { type AnyCallback, CallbackList } from "./callbacks.js";
 import { findMetrics, type Metric, type MetricName } from "./metrics.js";
 import type { EarlyStopping } from "./monitor.js";
 
@@ -71,8 +71,8 @@ export interface FitOptions {
   monitor?: string;
   /** Ends training when the monitored score stops improving; true for the defaults. Default: never. */
   earlyStopping?: EarlyStopping | boolean;
-  /** Called, and awaited, for each event. */
-  callbacks?: readonly ((event: TrainEvent) => unknown)[];
+  /** Called, and awaited, one after the other: functions for each event, objects at their hooks. */
+  callbacks?: readonly AnyCallback[];
   /** Steps between step events. Default 10. */
   logEvery?: number;
   /**
@@ -114,7 +114,7 @@ export interface FitSettings {
   validateEvery: number | null;
   monitor: string;
   earlyStopping: EarlyStopping | undefined;
-  callbacks: readonly ((event: TrainEvent) => unknown)[];
+  callbacks: CallbackList;
   logEvery: number;
   /** null: no checkpoints at all. */
   checkpointEvery: "epoch" | "end" | number | null;
@@ -255,7 +255,7 @@ export function fitSettings(options: FitOptions, out: string | null): FitSetting
     validateEvery: validateEvery ?? null,
     monitor,
     earlyStopping: earlyStopping === true ? {} : earlyStopping === false ? undefined : earlyStopping,
-    callbacks,
+    callbacks: new CallbackList(callbacks),
     logEvery,
     checkpointEvery: checkpoint === false ? null : typeof checkpoint === "object" ? "end" : checkpoint,
     checkpointSeconds: seconds ?? null,
