@@ -11,7 +11,7 @@ import { addon } from "../native.js";
 import { crossEntropy } from "../nn/index.js";
 import { AdamW, OneCycleLR } from "../optim/index.js";
 import { manualSeed } from "../random.js";
-import { type FitResult, type TrainEvent, Trainer } from "../train/index.js";
+import { type Callback, csvLogger, type FitResult, type TrainEvent, Trainer, tensorBoard } from "../train/index.js";
 import { Progress } from "../viz/progress.js";
 import { checkSource, openSets, presetOf, type SetName } from "./datasets.js";
 import { DelayMeter, idleDelay } from "./delay.js";
@@ -29,6 +29,9 @@ export interface RunOptions {
   lr: number;
   seed: number;
   out: string;
+  /** Folder for TensorBoard's event files. */
+  tensorboard: string | undefined;
+  csv: string | undefined;
   resume: boolean;
   json: boolean;
 }
@@ -99,7 +102,7 @@ export async function runTraining(options: RunOptions): Promise<number> {
       validation,
       resume,
       monitor: "accuracy",
-      callbacks: [show(progress, epochs, loader.length), whileTraining(delay)],
+      callbacks: [show(progress, epochs, loader.length), whileTraining(delay), ...loggers(options)],
     });
   } finally {
     delay.stop();
@@ -133,6 +136,16 @@ export async function runTraining(options: RunOptions): Promise<number> {
   say(`wrote ${["model.safetensors", "metrics.jsonl", "report.html"].map((name) => join(shown, name)).join(", ")}`);
   if (json) console.log(JSON.stringify(summary));
   return 0;
+}
+
+/** What writes the run down beside metrics.jsonl. */
+function loggers({ tensorboard, csv, model, dataset, epochs, batch, lr, seed }: RunOptions): Callback[] {
+  return [
+    ...(tensorboard === undefined
+      ? []
+      : [tensorBoard(tensorboard, { hparams: { model, dataset, epochs, batch, lr, seed } })]),
+    ...(csv === undefined ? [] : [csvLogger(csv)]),
+  ];
 }
 
 /** Draws the progress of a run: a line an epoch. */

@@ -11,6 +11,8 @@ import type { TrainerSettings } from "./options.js";
 
 /** What hooks may know of the run, and do to it. */
 export interface RunContext extends Readonly<Pick<TrainerSettings, "model" | "optimizer" | "schedule" | "out">> {
+  /** Names of the scores, "loss" first. */
+  readonly metrics: readonly string[];
   /** Optimizer steps so far. */
   readonly step: number;
   /** The epoch that is under way, from 1. */
@@ -45,7 +47,7 @@ export interface Callback {
   onFitStart?(run: RunContext): unknown;
   /** Before the first batch of an epoch, also where a resumed run goes on in the middle of it. */
   onEpochStart?(run: RunContext): unknown;
-  /** Between backward and the optimizer's step, before clipping; with an optimizer that takes a closure, before its step (where gradients are those of the last one). Must not wait. */
+  /** Between backward and the optimizer's step, before clipping; with an optimizer that takes a closure, after its first call. Must not wait. */
   onGradients?(run: RunContext): void;
   /** After each optimizer step; the device may still be computing it. */
   onStepEnd?(run: RunContext): unknown;

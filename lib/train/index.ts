@@ -1,6 +1,7 @@
 /** Training, as users import it: `import { train } from "napier"`. */
 export type { AnyCallback, Callback, RunContext } from "./callbacks.js";
 export type { Evaluation } from "./evaluate.js";
+export type { HparamValue } from "./eventMessages.js";
 export type {
   CheckpointEvent,
   EndEvent,
@@ -12,8 +13,20 @@ export type {
   TrainEvent,
   ValidationEvent,
 } from "./events.js";
+export { EventWriter, type EventWriterOptions } from "./eventWriter.js";
+export { csvLogger, type TensorBoardOptions, tensorBoard } from "./loggers.js";
 export { accuracy, type Metric, type MetricName } from "./metrics.js";
 export type { EarlyStopping } from "./monitor.js";
-export type { AnyOptimizer, Batch, BatchSource, FitOptions, Model, TrainerOptions } from "./options.js";
+export type {
+  AnyOptimizer,
+  AnySchedule,
+  Batch,
+  BatchSource,
+  ClosureOptimizer,
+  FitOptions,
+  Model,
+  StepOptimizer,
+  TrainerOptions,
+} from "./options.js";
 export type { FitRun } from "./run.js";
 export { Trainer } from "./trainer.js";

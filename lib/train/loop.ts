@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { noGrad } from "../autograd.js";
 import { scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
-import { clipGradNorm, clipGradValue } from "../optim/index.js";
+import { clipGradNorm, clipGradValue, ReduceLROnPlateau } from "../optim/index.js";
 import { defaultGenerator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import type { RunContext } from "./callbacks.js";
@@ -20,7 +20,7 @@ import type { EndReason, EpochEvent, FitResult, Scores, TrainEvent, ValidationEv
 import { MetricsLog } from "./log.js";
 import { addCounts, type Counts, noCounts, scoresOf, Totals } from "./metrics.js";
 import { Monitor, type MonitorState } from "./monitor.js";
-import type { Batch, BatchSource, FitSettings, TrainerSettings } from "./options.js";
+import { type Batch, type BatchSource, type FitSettings, type TrainerSettings, takesClosure } from "./options.js";
 
 const AHEAD = 2; // steps that may be pending when the next begins
 
@@ -138,13 +138,14 @@ export class Loop {
     }
   }
 
-  #contextOf({ model, optimizer, schedule, out }: TrainerSettings): RunContext {
+  #contextOf({ model, optimizer, schedule, out, metrics }: TrainerSettings): RunContext {
     const loop = this;
     return {
       model,
       optimizer,
       schedule,
       out,
+      metrics: ["loss", ...metrics.map((m) => m.name)],
       get step() {
         return loop.#p.step;
       },
@@ -167,13 +168,13 @@ export class Loop {
     this.#mark = performance.now();
     let complete = true;
     for await (const group of groups(this.#loader, this.#trainer.accumulate)) {
-      this.#step(group);
+      await this.#step(group);
       release(this.#loader, group);
       await this.#afterStep();
       if (this.#stop || p.step >= this.#fit.steps) {
         // Only the loader knows whether this was the last batch; a stopped run finds out when it is resumed.
         complete = !this.#stop && p.epochBatches === this.#loader.length;
-        break;
+        if (!complete) break; // else the loader ends its epoch itself: its state is then the beginning of the next one
       }
     }
     await this.#drain();
@@ -181,31 +182,65 @@ export class Loop {
   }
 
   /** One optimizer step over the batches of a group, each weighted by its samples: the gradient of the whole group's mean. */
-  #step(group: Batch[]): void {
-    const { model, loss, optimizer, clipNorm, clipValue, ema, schedule } = this.#trainer;
+  async #step(group: Batch[]): Promise<void> {
+    const { model, optimizer, clipNorm, clipValue, ema } = this.#trainer;
+    const { callbacks } = this.#fit;
+    if (takesClosure(optimizer)) {
+      const draw = defaultGenerator.state();
+      let first = true;
+      await optimizer.step(() => {
+        defaultGenerator.load(draw);
+        optimizer.zeroGrad();
+        const value = this.#gradients(group, first);
+        if (first) callbacks.callNow("onGradients", this.#context);
+        first = false;
+        return value;
+      });
+    } else {
+      optimizer.zeroGrad();
+      this.#gradients(group, true).free();
+      callbacks.callNow("onGradients", this.#context);
+      this.#norm?.free();
+      this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
+      if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
+      optimizer.step();
+    }
+    ema?.update();
+    this.#moveSchedule("step");
+    this.#unsaved = true;
+    this.#p.step++;
+    this.#p.samples += group.reduce((n, [x]) => n + (x.shape[0] ?? 1), 0);
+    this.#p.epochBatches += group.length;
+    this.#pending.push(addon.settled());
+  }
+
+  /** Adds up the gradients of a group; gives its mean loss. `counts`: the scores are taken in. */
+  #gradients(group: Batch[], counts: boolean): Tensor {
+    const { model, loss } = this.#trainer;
     const samples = group.map(([x]) => x.shape[0] ?? 1);
     const all = samples.reduce((a, b) => a + b, 0);
-    optimizer.zeroGrad();
-    group.forEach(([x, y], i) => {
+    const shares = group.map(([x, y], i) =>
       scope(() => {
         const output = model.forward(x);
         const value = loss(output, y);
-        (group.length === 1 ? value : value.mul(samples[i]! / all)).backward();
-        noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples[i]!));
-      });
-    });
-    this.#fit.callbacks.callNow("onGradients", this.#context);
-    this.#norm?.free();
-    this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
-    if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
-    optimizer.step();
-    ema?.update();
-    if (schedule && this.#trainer.scheduleEvery === "step") schedule.step();
-    this.#unsaved = true;
-    this.#p.step++;
-    this.#p.samples += all;
-    this.#p.epochBatches += group.length;
-    this.#pending.push(addon.settled());
+        const share = group.length === 1 ? value : value.mul(samples[i]! / all);
+        share.backward();
+        if (counts) noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples[i]!));
+        return share.detach();
+      }),
+    );
+    if (shares.length === 1) return shares[0]!;
+    const total = scope(() => noGrad(() => shares.reduce((a, b) => a.add(b))));
+    for (const share of shares) share.free();
+    return total;
+  }
+
+  /** Moves the schedule on, where it is its time; one that goes by the validation needs its score. */
+  #moveSchedule(at: "step" | "epoch" | "validation", score = 0): void {
+    const { schedule, scheduleEvery } = this.#trainer;
+    if (schedule instanceof ReduceLROnPlateau) {
+      if (at === "validation") schedule.step(score);
+    } else if (at === scheduleEvery) schedule?.step();
   }
 
   async #afterStep(): Promise<void> {
@@ -294,7 +329,7 @@ export class Loop {
   // ---- Between steps
 
   async #endEpoch(): Promise<void> {
-    const { schedule, scheduleEvery, optimizer } = this.#trainer;
+    const { optimizer } = this.#trainer;
     const p = this.#p;
     if (!this.#totals.isEmpty) {
       this.#queueWindow(false);
@@ -320,7 +355,7 @@ export class Loop {
     };
     [p.epochCounts, p.epochSeconds, p.epochBatches] = [noCounts(), 0, 0];
     p.history.push(event);
-    if (schedule && scheduleEvery === "epoch") schedule.step();
+    this.#moveSchedule("epoch");
     await this.#tell(event);
     if (this.#fit.validateEvery === null) await this.#validate(p.epoch);
     if (this.#fit.checkpointEvery === "epoch") await this.#save("last");
@@ -347,6 +382,7 @@ export class Loop {
     });
     this.#p.monitor = this.#monitor.state;
     this.#p.history.push(event);
+    this.#moveSchedule("validation", scores[this.#fit.monitor]);
     await this.#tell(event);
     if (event.best && this.#fit.checkpointEvery !== null) await this.#save("best");
     if (this.#monitor.outOfPatience) this.stop("earlyStopping");

@@ -272,6 +272,16 @@ describe("checkpoints", () => {
     expect(existsSync(join(out, "fresh/best.safetensors"))).toBe(false);
   });
 
+  test("a run that its steps end at the end of an epoch goes on with the next one", async () => {
+    const { trainer, loader } = setup({ out: join(out, "bound") });
+    expect(await trainer.fit(loader, { steps: 12 })).toMatchObject({ steps: 12, epochs: 2 });
+    const second = setup({ out: join(out, "bound") });
+    expect(await second.trainer.fit(second.loader, { steps: 14, resume: true })).toMatchObject({
+      steps: 14,
+      epochs: 2,
+    });
+  });
+
   test("a checkpoint that does not fit is refused with the difference", async () => {
     const { trainer, loader } = setup({ out: join(out, "fit") });
     await trainer.fit(loader, { epochs: 1 });
