@@ -11,7 +11,17 @@ import { addon } from "../native.js";
 import { crossEntropy } from "../nn/index.js";
 import { AdamW, OneCycleLR } from "../optim/index.js";
 import { manualSeed } from "../random.js";
-import { type Callback, csvLogger, type FitResult, type TrainEvent, Trainer, tensorBoard } from "../train/index.js";
+import {
+  type Callback,
+  csvLogger,
+  deadUnits,
+  type FitResult,
+  gradientNorms,
+  overfitting,
+  type TrainEvent,
+  Trainer,
+  tensorBoard,
+} from "../train/index.js";
 import { Progress } from "../viz/progress.js";
 import { checkSource, openSets, presetOf, type SetName } from "./datasets.js";
 import { DelayMeter, idleDelay } from "./delay.js";
@@ -102,7 +112,7 @@ export async function runTraining(options: RunOptions): Promise<number> {
       validation,
       resume,
       monitor: "accuracy",
-      callbacks: [show(progress, epochs, loader.length), whileTraining(delay), ...loggers(options)],
+      callbacks: [show(progress, epochs, loader.length), whileTraining(delay), ...instruments(), ...loggers(options)],
     });
   } finally {
     delay.stop();
@@ -124,7 +134,8 @@ export async function runTraining(options: RunOptions): Promise<number> {
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     out,
   };
-  await writeReport({ out, options, sets, model, tested, summary, parameters });
+  await writeReport({ out, options, sets, model, tested, summary, parameters, diagnosis: result.diagnosis });
+  for (const { message } of result.diagnosis) say(`diagnosis: ${message}`);
   say(
     `test accuracy ${(summary.testAccuracy * 100).toFixed(2)} % on ${sets.test.length.toLocaleString("en-US")} pictures`,
   );
@@ -137,6 +148,9 @@ export async function runTraining(options: RunOptions): Promise<number> {
   if (json) console.log(JSON.stringify(summary));
   return 0;
 }
+
+/** What looks for the usual faults. */
+const instruments = (): Callback[] => [gradientNorms({ every: 25 }), deadUnits({ every: 5 }), overfitting()];
 
 /** What writes the run down beside metrics.jsonl. */
 function loggers({ tensorboard, csv, model, dataset, epochs, batch, lr, seed }: RunOptions): Callback[] {

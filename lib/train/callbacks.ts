@@ -6,6 +6,7 @@
  * Numbers never hold up a step: `measure` queues reads on the device, and what its promise gives arrives with the event of
  * the same log point, steps later, in metrics.jsonl and for every other callback.
  */
+import type { Finding } from "./diagnosis.js";
 import type { CheckpointEvent, EpochEvent, FitResult, Scores, TrainEvent, ValidationEvent } from "./events.js";
 import type { TrainerSettings } from "./options.js";
 
@@ -68,6 +69,8 @@ export interface Callback {
   onFitEnd?(result: FitResult, run: RunContext): unknown;
   /** When the run ends by an error, which fit() then rejects with; an error in here becomes a warning of the process. */
   onException?(error: unknown, run: RunContext): unknown;
+  /** What is wrong with the run, as far as is known: asked for at the end of each epoch, after its validation, and of the run. */
+  diagnose?(): readonly Finding[];
   /**
    * What a checkpoint shall keep: tensors, numbers, texts, arrays and plain objects; may be a promise. A checkpoint's
    * state goes to the callback of the same name; one that the checkpoint does not know starts afresh.
@@ -167,6 +170,17 @@ export class CallbackList {
     return Promise.all(answers).then((all) => {
       const scores = Object.assign({}, ...all) as Scores;
       return Object.keys(scores).length === 0 ? null : scores;
+    });
+  }
+
+  /** What all callbacks find. */
+  diagnose(): Finding[] {
+    return this.#list.flatMap((callback) => {
+      try {
+        return callback.diagnose?.() ?? [];
+      } catch (error) {
+        throw named(callback, "diagnose", error);
+      }
     });
   }
 

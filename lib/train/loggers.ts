@@ -141,7 +141,7 @@ export interface TensorBoardOptions extends Pick<EventWriterOptions, "flushSecon
 /**
  * Writes a run for TensorBoard: `tensorboard --logdir DIRECTORY`. Scores stand as loss/train (means since the last log
  * point), loss/epoch and loss/validation, so that they share a group; beside them learningRate, gradientNorm,
- * samplesPerSecond and whatever callbacks measure under its name. Give each run a folder of its own. A resumed run starts a
+ * samplesPerSecond and whatever callbacks measure under its name; what they find wrong is a text. Give each run a folder of its own. A resumed run starts a
  * file of its own, cuts the earlier one where the checkpoint was, and tells TensorBoard to forget the steps after it.
  *
  * @example
@@ -190,6 +190,9 @@ export function tensorBoard(
         if (histograms)
           await Promise.all(run.model.namedParameters().map(([name, p]) => writer!.addHistogram(name, p, step)));
         await writer!.flush();
+      } else if (type === "diagnosis") {
+        const list = event.findings.map(({ message }) => `- ${message}`);
+        writer!.addText("diagnosis", list.join("\n") || "Nothing is wrong any more.", step);
       } else if (type === "validation") {
         scores("validation", event.scores, step);
         await writer!.flush();

@@ -15,6 +15,7 @@ import { defaultGenerator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import type { RunContext } from "./callbacks.js";
 import { loadState, saveState } from "./checkpoint.js";
+import { type Finding, keyOf } from "./diagnosis.js";
 import { evaluateModel, release } from "./evaluate.js";
 import type { EndReason, EpochEvent, FitResult, Scores, TrainEvent, ValidationEvent } from "./events.js";
 import { MetricsLog } from "./log.js";
@@ -45,6 +46,8 @@ interface Progress {
   validationDue: number | null;
   monitor: MonitorState;
   logBytes: number;
+  /** What the last diagnosis found, by key. */
+  diagnosed: string[];
 }
 
 /** A window on its way from the device. */
@@ -78,6 +81,7 @@ export class Loop {
     validationDue: null,
     monitor: { best: null, waited: 0 },
     logBytes: 0,
+    diagnosed: [],
   };
   #stop: EndReason | null = null;
   #pending: Promise<void>[] = [];
@@ -358,6 +362,7 @@ export class Loop {
     this.#moveSchedule("epoch");
     await this.#tell(event);
     if (this.#fit.validateEvery === null) await this.#validate(p.epoch);
+    await this.#diagnose();
     if (this.#fit.checkpointEvery === "epoch") await this.#save("last");
   }
 
@@ -388,13 +393,26 @@ export class Loop {
     if (this.#monitor.outOfPatience) this.stop("earlyStopping");
   }
 
+  /** Tells what callbacks find, where it has changed. */
+  async #diagnose(): Promise<Finding[]> {
+    const p = this.#p;
+    const findings = this.#fit.callbacks.diagnose();
+    const keys = findings.map(keyOf);
+    if (keys.join("\n") !== p.diagnosed.join("\n")) {
+      p.diagnosed = keys;
+      await this.#tell({ type: "diagnosis", step: p.step, epoch: p.epoch, findings });
+    }
+    return findings;
+  }
+
   async #end(): Promise<FitResult> {
     const p = this.#p;
     const reason = this.#stop ?? "finished";
     if (this.#fit.checkpointEvery !== null && this.#unsaved) await this.#save("last");
+    const diagnosis = await this.#diagnose();
     await this.#tell({ type: "end", step: p.step, epoch: p.epoch, reason, seconds: p.seconds });
     const { history, seconds, samples, monitor } = p;
-    return { reason, steps: p.step, epochs: p.epoch, seconds, samples, history, best: monitor.best };
+    return { reason, steps: p.step, epochs: p.epoch, seconds, samples, history, best: monitor.best, diagnosis };
   }
 
   async #tell(event: TrainEvent): Promise<void> {
@@ -455,7 +473,7 @@ export class Loop {
     ema?.loadStateDict(s.ema);
     defaultGenerator.load(s.generator);
     this.#totals.load(s.totals);
-    this.#p = s.progress;
+    this.#p = { ...s.progress, diagnosed: s.progress.diagnosed ?? [] };
     this.#monitor.state = this.#p.monitor;
     [this.#unsaved, this.#resumed] = [false, true];
     await this.#fit.callbacks.load(s.callbacks ?? {});
