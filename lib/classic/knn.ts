@@ -249,6 +249,7 @@ async function labelsOf(op: string, y: Tensor, n: number): Promise<Int32Array> {
   return values;
 }
 
+/** What crossValidateK() gives. */
 export interface CrossValidation {
   /** Accuracy on each fold, by k, in the order that they were given. */
   folds: Map<number, number[]>;
@@ -261,8 +262,8 @@ export interface CrossValidation {
 /**
  * Chooses k by cross-validation: each fold in turn is held out, classified by the others.
  *
- * @param ks candidates. Default CS231n's: 1, 3, 5, 8, 10, 12, 15, 20, 50, 100
- * @param folds parts, in the order of the rows. Default 5
+ * @param options ks: candidates, default CS231n's (1, 3, 5, 8, 10, 12, 15, 20, 50, 100); folds: parts, in the order of
+ * the rows, default 5
  */
 export async function crossValidateK(
   x: Tensor,
