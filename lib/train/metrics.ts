@@ -10,9 +10,18 @@ import type { Scores } from "./events.js";
 
 /** A mean over samples that needs no read in a step. */
 export interface Metric {
+  /** Under which scores hold it; "loss" is taken. */
   name: string;
   /** `sum` of one batch, a tensor with one element, and the `count` it is divided by. Runs without gradients. */
-  measure(output: Tensor, target: Tensor): { sum: Tensor; count: number };
+  measure(
+    output: Tensor,
+    target: Tensor,
+  ): {
+    /** A tensor with one element, which the metric may leave on the device. */
+    sum: Tensor;
+    /** What the sum is divided by, such as the number of samples. */
+    count: number;
+  };
 }
 
 /** Share of the samples whose highest score (dimension 1) is that of their label. */
@@ -30,8 +39,10 @@ export const accuracy: Metric = {
 };
 
 const METRICS = { accuracy };
+/** Metrics that go by name. */
 export type MetricName = keyof typeof METRICS;
 
+/** Metrics by name or as they are; a name twice is an error. */
 export function findMetrics(given: readonly (MetricName | Metric)[]): Metric[] {
   const found = given.map((m) => {
     if (typeof m !== "string") return m;
@@ -50,13 +61,18 @@ export function findMetrics(given: readonly (MetricName | Metric)[]): Metric[] {
 
 /** Sums and counts by metric, and the samples; adds up across windows. */
 export interface Counts {
+  /** Samples of the window. */
   samples: number;
+  /** By metric, as numbers. */
   sums: Record<string, number>;
+  /** What each sum is divided by. */
   counts: Record<string, number>;
 }
 
+/** Counts of an empty window. */
 export const noCounts = (): Counts => ({ samples: 0, sums: {}, counts: {} });
 
+/** Adds the counts of another window to `into`. */
 export function addCounts(into: Counts, more: Counts): void {
   into.samples += more.samples;
   for (const name in more.sums) {
@@ -65,12 +81,17 @@ export function addCounts(into: Counts, more: Counts): void {
   }
 }
 
+/** Sum by count, for each metric. */
 export const scoresOf = ({ sums, counts }: Counts): Scores =>
   Object.fromEntries(Object.keys(sums).map((name) => [name, sums[name]! / counts[name]!]));
 
+/** What Totals.state() gives. */
 export interface TotalsState {
+  /** Samples of the window so far. */
   samples: number;
+  /** What each sum is divided by. */
   counts: Record<string, number>;
+  /** By metric, [] each. */
   sums: Record<string, Tensor>;
 }
 
@@ -81,10 +102,16 @@ export class Totals {
   #counts: Record<string, number> = {};
   #samples = 0;
 
+  /**
+   * An empty window.
+   *
+   * @param metrics beside the loss
+   */
   constructor(metrics: readonly Metric[]) {
     this.#metrics = metrics;
   }
 
+  /** Whether no batch was added since take(). */
   get isEmpty(): boolean {
     return this.#samples === 0;
   }
@@ -117,6 +144,7 @@ export class Totals {
     return { samples: this.#samples, counts: { ...this.#counts }, sums: Object.fromEntries(this.#sums) };
   }
 
+  /** Continues a window that state() gave; its tensors are taken over. */
   load({ samples, counts, sums }: TotalsState): void {
     [this.#samples, this.#counts, this.#sums] = [samples, counts, new Map(Object.entries(sums))];
   }
