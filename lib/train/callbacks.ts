@@ -81,7 +81,7 @@ export interface Callback {
 }
 
 /** A callback, or a function of events that is called, and awaited, for each. */
-export type AnyCallback = Callback | ((event: TrainEvent) => unknown);
+export type AnyCallback = (Callback & { call?: never }) | ((event: TrainEvent) => unknown);
 
 type Hook = Exclude<keyof Callback, "name">;
 type Arguments<H extends Hook> = Parameters<NonNullable<Callback[H]>>;
