@@ -7,7 +7,7 @@
  */
 import { noGrad } from "../autograd.js";
 import { show } from "../errors.js";
-import { fixedBy, liveOptions, uncaptured } from "../live.js";
+import { fixedBy, liveOptions, noteChange, uncaptured } from "../live.js";
 import { safePoint, unscoped } from "../memory.js";
 import type { DType } from "../native.js";
 import { clone, to } from "../ops/cast.js";
@@ -132,6 +132,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         throw new Error(`${this.name}: a parameter ${show(p.shape)} appears twice; each belongs to one group`);
       known.add(p);
     }
+    noteChange();
     this.paramGroups.push(group);
   }
 
@@ -263,6 +264,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       });
       cohorts.set(group, [...byCount.values()]);
     });
+    noteChange(); // captured steps hold the old state
     this.paramGroups.forEach((group, g) => void Object.assign(group, options[g]));
     this.cohorts.clear();
     for (const [group, own] of cohorts) this.cohorts.set(group, own);

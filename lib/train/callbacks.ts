@@ -122,6 +122,11 @@ export class CallbackList {
     }
   }
 
+  /** Names of the callbacks that have a hook. */
+  withHook(hook: Hook): string[] {
+    return this.#list.filter((callback) => callback[hook] !== undefined).map((callback) => callback.name);
+  }
+
   /** Calls a hook that must not wait. */
   callNow(hook: "onGradients", run: RunContext): void {
     for (const callback of this.#list) {

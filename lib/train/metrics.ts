@@ -95,6 +95,12 @@ export interface TotalsState {
   sums: Record<string, Tensor>;
 }
 
+/** The scores of one batch, on the device. */
+export type Measures = {
+  samples: number;
+  parts: { name: string; sum: Tensor; weight: number; count: number }[];
+};
+
 /** Totals of a window of steps, on the device. */
 export class Totals {
   readonly #metrics: readonly Metric[];
@@ -118,12 +124,24 @@ export class Totals {
 
   /** Adds a batch of `samples`, given its mean loss. Call it in noGrad(). */
   add(loss: Tensor, output: Tensor, target: Tensor, samples: number): void {
+    this.addMeasures(this.measure(loss, output, target, samples));
+  }
+
+  /** What add() adds: a captured step measures inside, and its totals, which change with the window, add up outside. */
+  measure(loss: Tensor, output: Tensor, target: Tensor, samples: number): Measures {
+    return {
+      samples,
+      parts: [
+        { name: "loss", sum: loss, weight: samples, count: samples },
+        ...this.#metrics.map((metric) => ({ name: metric.name, weight: 1, ...metric.measure(output, target) })),
+      ],
+    };
+  }
+
+  /** Adds what measure() gave. */
+  addMeasures({ samples, parts }: Measures): void {
     this.#samples += samples;
-    this.#addOne("loss", loss, samples, samples);
-    for (const metric of this.#metrics) {
-      const { sum, count } = metric.measure(output, target);
-      this.#addOne(metric.name, sum, 1, count);
-    }
+    for (const { name, sum, weight, count } of parts) this.#addOne(name, sum, weight, count);
   }
 
   #addOne(name: string, value: Tensor, weight: number, count: number): void {

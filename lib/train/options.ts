@@ -91,6 +91,13 @@ export interface TrainerOptions {
   clipNorm?: number;
   /** Bounds each element of the gradient. Default: never. */
   clipValue?: number;
+  /**
+   * Records the step once and replays it natively (capture()): the same bits in less time and memory. The model, the loss
+   * and the metrics must then do the same in every step, and hooks of modules run only when a step is recorded: for each
+   * shape of a batch, and after each validation. Not with optimizers that take a closure, nor callbacks with
+   * `onGradients`. Default false.
+   */
+  capture?: boolean;
   /** Batches that make one optimizer step, each weighted by its samples. Default 1. */
   accumulate?: number;
   /** Running average of the weights, which evaluate() and predict() then use: its decay, such as 0.999, or an EMA. */
@@ -157,6 +164,8 @@ export interface TrainerSettings {
   clipNorm: number | null;
   /** Greatest element of the gradient; null: any. */
   clipValue: number | null;
+  /** Whether steps are recorded and replayed. */
+  capture: boolean;
   /** Batches that make one optimizer step. */
   accumulate: number;
   /** Running average of the weights; null: none. */
@@ -214,6 +223,7 @@ const TRAINER_KEYS = [
   "scheduleEvery",
   "clipNorm",
   "clipValue",
+  "capture",
   "accumulate",
   "ema",
   "seed",
@@ -259,6 +269,7 @@ export function trainerSettings(
     scheduleEvery = "step",
     clipNorm,
     clipValue,
+    capture = false,
     accumulate = 1,
     ema,
     seed = null,
@@ -275,6 +286,11 @@ export function trainerSettings(
   expectCount(where, "accumulate", accumulate);
   if (schedule instanceof ReduceLROnPlateau && options.scheduleEvery !== undefined)
     throw new TypeError("Trainer: ReduceLROnPlateau moves on with each validation; leave out scheduleEvery");
+  if (typeof capture !== "boolean") throw new TypeError(`Trainer: expected capture true or false, got ${capture}`);
+  if (capture && takesClosure(optimizer))
+    throw new TypeError(
+      "Trainer: expected an optimizer that takes no closure with capture: what it does depends on values that it reads",
+    );
   if (takesClosure(optimizer) && (clipNorm !== undefined || clipValue !== undefined))
     throw new TypeError(
       "Trainer: expected no clipNorm and clipValue with an optimizer that takes a closure: it needs the gradient of the loss as it is",
@@ -288,6 +304,7 @@ export function trainerSettings(
     scheduleEvery,
     clipNorm: clipNorm ?? null,
     clipValue: clipValue ?? null,
+    capture,
     accumulate,
     ema: typeof ema === "number" ? makeEma(ema) : (ema ?? null),
     seed,
