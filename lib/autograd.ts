@@ -5,8 +5,10 @@
  * needs, never to a user's tensor: so intermediate tensors die young, and freeing one never breaks backward.
  */
 import { show } from "./errors.js";
+import { currentRecording } from "./live.js";
 import { type Sync, safePoint, scope, unscoped } from "./memory.js";
 import { alias, sizeOfShape, Tensor } from "./tensor.js";
+import { backwardAt, enterBackward, leaveBackward, watch } from "./watch.js";
 
 /** Something with gradients: a record of an op, or a leaf. `outputs` are the shapes of what it made. */
 export interface GraphNode {
@@ -22,6 +24,8 @@ export interface GraphNode {
   /** Where `.grad` of output 0 is kept: leaves, and tensors with retainGrad(). */
   keepsGrad: boolean;
   grad: Tensor | null;
+  /** Where it was made, for whoever watches (lib/watch.ts). */
+  readonly scope: number;
 }
 
 /** @internal */
@@ -80,6 +84,7 @@ class Leaf implements GraphNode {
   readonly outputs;
   hooks: Map<number, GradientHook[]> | null = null;
   readonly keepsGrad = true;
+  readonly scope = 0;
   grad: Tensor | null = null;
   constructor(t: Tensor) {
     this.outputs = [{ shape: t.shape, dtype: t.dtype }];
@@ -95,6 +100,7 @@ class OpNode implements GraphNode {
   hooks: Map<number, GradientHook[]> | null = null;
   keepsGrad = false;
   grad: Tensor | null = null;
+  readonly scope = watch.tag >> 1;
   private versions: number[];
 
   constructor(
@@ -260,7 +266,19 @@ function reachable(
   return { order, needed };
 }
 
-function walk(roots: { node: GraphNode; output: number; dy: Tensor }[], options: Walk): (Tensor | null)[] {
+type Root = { node: GraphNode; output: number; dy: Tensor };
+
+function walk(roots: Root[], options: Walk): (Tensor | null)[] {
+  if (!watch.on) return walkNodes(roots, options);
+  const before = enterBackward();
+  try {
+    return walkNodes(roots, options);
+  } finally {
+    leaveBackward(before);
+  }
+}
+
+function walkNodes(roots: Root[], options: Walk): (Tensor | null)[] {
   const { until = 0 } = options;
   const { order, needed } = reachable(
     roots.map((r) => r.node),
@@ -293,6 +311,7 @@ function walk(roots: { node: GraphNode; output: number; dy: Tensor }[], options:
       if (!options.retainGraph && !options.capture) node.release();
       continue;
     }
+    if (watch.on) backwardAt(node.scope);
     const end = node.id < until;
     if (node.hooks && !end) {
       for (const [output, hooks] of node.hooks) {
@@ -332,6 +351,7 @@ function linkedAlias(t: Tensor, linked: boolean): Tensor {
 }
 
 function accumulate(node: GraphNode, dy: Tensor, linked: boolean): void {
+  currentRecording()?.leaves.add(node);
   const before = node.grad;
   if (before) {
     node.grad = algebra.add(before, dy);
@@ -549,6 +569,7 @@ Object.defineProperty(Tensor.prototype, "grad", {
     if (g && (show(g.shape) !== show(this.shape) || g.dtype !== this.dtype)) {
       throw new Error(`grad: expected ${this.dtype} ${show(this.shape)}, got ${g.dtype} ${show(g.shape)}`);
     }
+    if (g === null) currentRecording()?.cleared.add(node);
     if (node.grad !== g) node.grad?.free();
     node.grad = g;
   },

@@ -15,6 +15,7 @@ export {
   isGradEnabled,
   noGrad,
 } from "./autograd.js";
+export { type CapturedMemory, type CapturedStep, type CaptureOptions, type CaptureValue, capture } from "./capture.js";
 /** Classic methods, in CS231n's conventions; also by themselves as "napier/classic". */
 export * as classic from "./classic/index.js";
 /** Data sets, loaders, samplers and transforms. */
@@ -44,6 +45,7 @@ export * as nn from "./nn/index.js";
 export * from "./ops/index.js";
 /** Optimizers, schedules, clipping and weight averages. */
 export * as optim from "./optim/index.js";
+export * from "./profile/index.js";
 export { type Draw, defaultGenerator, Generator, manualSeed } from "./random.js";
 export { type ArrayOf, type NestedNumbers, Tensor, type TypedArray } from "./tensor.js";
 /** The trainer, its events and metrics. */

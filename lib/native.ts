@@ -37,6 +37,22 @@ interface Addon {
   synchronize(): void;
   /** Tells the stream that the event loop has turned: small ops may run in place again. */
   turned(): void;
+  /** Captured steps: see lib/live.ts, lib/capture.ts and native/capture.h. */
+  captureBegin(): void;
+  capturePause(on: boolean): void;
+  captureAbort(): void;
+  captureEnd(shared: number): number;
+  captureScalar(value: number): bigint;
+  captureReplay(id: number, numbers: Float64Array): void;
+  captureInfo(id: number): {
+    calls: number;
+    numbers: number;
+    plannedBytes: number;
+    unplannedBytes: number;
+    ownBytes: number;
+  };
+  captureNames(id: number): string[];
+  captureFree(id: number): void;
   memory(): { liveBytes: number; liveBuffers: number; peakBytes: number; cachedBytes: number; scratchBytes: number };
   resetPeak(): void;
   emptyCache(): number;
@@ -45,6 +61,30 @@ interface Addon {
   isas(): string[];
   features(): string[];
   signatures(): string[];
+  // What watches the calls (native/node/watching.cc); lib/watch.ts is what uses it.
+  watch(modes: number, most?: number): number;
+  scopeName(name: string): number;
+  enter(tag: number): number;
+  shapes(text: string): void;
+  records(): CallRecords;
+  finding(): { op: string; tag: number; message: string } | null;
+  /** When the stream comes to it, `protectedOnes` fail with the sentence unless all of `looked` are finite. */
+  guard(looked: readonly number[], protectedOnes: readonly number[], sentence: string): void;
+}
+
+/** What a profile has seen. Times are in ns. */
+export interface CallRecords {
+  /** Ten numbers a call: place in `ops`, tag, in place, FLOPs, bytes, submitted, start, end, live bytes at both. */
+  rows: Float64Array;
+  ops: string[];
+  /** Bytes of the buffers made, by tag. */
+  allocated: Float64Array;
+  dropped: number;
+  /** Time inside the calls that submit, and blocked in reads. */
+  submitting: number;
+  waiting: number;
+  liveAtStart: number;
+  peakBytes: number;
 }
 
 export const addon = addonModule as Addon;
@@ -77,7 +117,7 @@ function bind(op: string, letters: string): (...args: Argument[]) => void {
   const lists = /[lL]/.test(letters);
   const convert = (a: Argument): number | null | number[] => {
     if (a === null || a === undefined) return null;
-    if (typeof a === "number") return a;
+    if (typeof a !== "object") return a; // a number, or what stands for one in a captured step
     return Array.isArray(a) ? a.map((t) => handleOf(t, op)) : handleOf(a as Handled, op);
   };
   const general = (...args: Argument[]): void => {

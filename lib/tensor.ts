@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import type { GraphNode } from "./autograd.js";
 import type { Device } from "./devices.js";
 import { expect, ShapeError, show } from "./errors.js";
+import { expectUncaptured, noteChange } from "./live.js";
 import { adopt } from "./memory.js";
 import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf } from "./native.js";
 
@@ -150,6 +151,7 @@ export class Tensor {
    */
   async data<D extends DType = "float32">(dtype?: D): Promise<ArrayOf[D]> {
     checkDType("data", this, dtype);
+    expectUncaptured("data");
     const buffer = await addon.read(handleOf(this, "data"));
     await breathe();
     return new ARRAYS[this.dtype](buffer) as unknown as ArrayOf[D];
@@ -158,6 +160,7 @@ export class Tensor {
   /** data(), blocking the event loop until the kernels are done. */
   dataSync<D extends DType = "float32">(dtype?: D): ArrayOf[D] {
     checkDType("dataSync", this, dtype);
+    expectUncaptured("dataSync");
     return new ARRAYS[this.dtype](addon.readSync(handleOf(this, "dataSync"))) as unknown as ArrayOf[D];
   }
 
@@ -276,6 +279,7 @@ export function attachTo<X extends Tensor>(other: X, t: Tensor): X {
 
 /** @internal Makes `t` a handle on other's memory, which may be of another dtype: whoever holds `t` sees the change. */
 export function become(t: Tensor, other: Tensor): void {
+  noteChange();
   t.free();
   const { dtype, storage } = other;
   Object.assign(t, { dtype, storage });

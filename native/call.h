@@ -1,10 +1,5 @@
 // One call of an op of ops.def, from its arguments to its kernel. The only argument conversion: node/bind.h feeds it
-// from JavaScript, test/native/driver.cc from a recorded file, by a Source:
-//
-//   int count()                        how many arguments there are
-//   double number(int i)               argument i, or throws CallError
-//   Operand operand(int i)             the tensor at i; a null Operand for an absent one
-//   void list(int i, std::vector<Operand>& into)
+// from JavaScript, capture.h from a captured step, test/native/replay.cc from a recorded file.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -35,6 +30,18 @@ struct Operand {
   MutableView view() const {
     return buffer ? MutableView{buffer->data, buffer->count, buffer->dtype} : MutableView{nullptr, 0, DType::float32};
   }
+};
+
+// Where a call's arguments come from. Each is asked for once, in order; who cannot answer throws CallError.
+class Source {
+public:
+  virtual int count() const = 0;
+  virtual double number(int argument) = 0;
+  virtual Operand operand(int argument) = 0; // a null Operand for an absent one
+  virtual void list(int argument, std::vector<Operand>& into) = 0;
+
+protected:
+  ~Source() = default;
 };
 
 // What each operand of a signature means to the caller: its letter in `signatures()`, and whether it is written.
@@ -157,7 +164,7 @@ public:
   static constexpr bool hasLists = (Arg<A>::list || ...);
 
   // Reads and checks the arguments; throws CallError.
-  template <class Source> Call(const OpInfo<void(A...)>& op, Source& source) : info(&op) {
+  Call(const OpInfo<void(A...)>& op, Source& source) : info(&op) {
     int at = 0, length = source.count();
     [&]<size_t... I>(std::index_sequence<I...>) { (parse<I>(source, at, length), ...); }
     (std::index_sequence_for<A...>{});
@@ -178,38 +185,63 @@ public:
   Call(Call&&) = default;
 
   // Runs the kernel, unless an input holds no value; then, and where the kernel meets a bad value, the outputs fail.
-  void run(const Table& table) {
+  // Whether they hold values now.
+  bool run(const Table& table) {
     std::shared_ptr<const Failure> bad;
     uses.each([&](Use use) {
       if (!bad && use.role != Role::out && use.buffer->failed.load(std::memory_order_relaxed))
         bad = use.buffer->whyFailed();
     });
-    if (bad) return failOutputs(bad, false);
+    if (bad) return failOutputs(bad, false), false;
     Fault fault;
     try {
       if (writesSomething) invoke(table, fault);
     } catch (const std::bad_alloc&) {
-      return failOutputs(outOfScratch(info->name), true);
+      return failOutputs(outOfScratch(info->name), true), false;
     }
-    if (fault.raised()) return failOutputs(badValue(info->name, fault), true);
+    if (fault.raised()) return failOutputs(badValue(info->name, fault), true), false;
     uses.each([](Use use) {
       if (use.role == Role::out) use.buffer->clearFailure();
     });
+    return true;
   }
+  // All that the call wrote fails: what a look at its results answers.
+  void reject(std::shared_ptr<const Failure> why) { failOutputs(std::move(why), true); }
 
-  // Estimated nanoseconds on one thread, and the bytes that the operands hold.
-  double cost() const {
-    double flops = 0;
-    std::apply([&](auto&... a) { (addFlops(a, flops), ...); }, args);
-    return flops / 40 + double(bytes()) / 10;
+  const char* name() const { return info->name; }
+  // What the sizes count; 0 where they count none.
+  double flops() const {
+    double sum = 0;
+    std::apply([&](auto&... a) { (addFlops(a, sum), ...); }, args);
+    return sum;
   }
+  // Estimated nanoseconds on one thread, and the bytes that the operands hold.
+  double cost() const { return flops() / 40 + double(bytes()) / 10; }
   int64_t bytes() const {
     int64_t sum = 0;
     uses.each([&](Use use) { sum += use.buffer->bytes(); });
     return sum;
   }
+  // visit(view, role, argument, place in a list or -1) for each operand, as it was when the call was made.
+  template <class Visit> void operands(Visit visit) const {
+    int argument = 0;
+    std::apply([&](auto&... a) { (visitOperand(a, argument++, visit), ...); }, args);
+  }
+  // Whether a number among the arguments is NaN, or infinite.
+  bool hasBadNumber(bool nanOnly) const {
+    bool found = false;
+    auto look = [&](const auto& a) {
+      if constexpr (std::is_same_v<Plain<decltype(a)>, double>) found |= nanOnly ? std::isnan(a) : !std::isfinite(a);
+    };
+    std::apply([&](auto&... a) { (look(a), ...); }, args);
+    return found;
+  }
   void stamp(uint64_t position) {
     uses.each([&](Use use) { use.buffer->lastUse.store(position, std::memory_order_relaxed); });
+  }
+  // Each operand there is, with what the call does to it.
+  template <class Visit> void eachUse(Visit visit) const {
+    uses.each([&](Use use) { visit(use.buffer, use.role); });
   }
 
 private:
@@ -231,7 +263,7 @@ private:
 
   [[noreturn]] void fail(int i, const char* what) const { refuseArgument(info->name, i, what); }
 
-  template <size_t I, class Source> void parse(Source& source, int& at, int length) {
+  template <size_t I> void parse(Source& source, int& at, int length) {
     using Type = Plain<std::tuple_element_t<I, std::tuple<A...>>>;
     Type& into = std::get<I>(args);
     if constexpr (std::is_same_v<Type, Fault>) {
@@ -279,7 +311,7 @@ private:
     }
   }
 
-  template <class Source> int64_t integer(Source& source, int i, int length) const {
+  int64_t integer(Source& source, int i, int length) const {
     if (i >= length) fail(i, "is missing");
     return toInteger(info->name, i, source.number(i));
   }
@@ -317,6 +349,17 @@ private:
 
   template <class Value> static void addFlops(const Value& value, double& flops) {
     if constexpr (requires { value.flops(); }) flops += value.flops();
+  }
+
+  template <class Value, class Visit> static void visitOperand(const Value& value, int argument, Visit visit) {
+    if constexpr (Arg<Value>::list) {
+      for (int64_t i = 0; i < value.length; i++) {
+        const MutableView& item = value.items[i];
+        visit(View{item.data, item.count, item.dtype}, Arg<Value>::role, argument, int(i));
+      }
+    } else if constexpr (Arg<Value>::role != Role::none) {
+      if (value.data) visit(View{value.data, value.count, value.dtype}, Arg<Value>::role, argument, -1);
+    }
   }
 
   void failOutputs(std::shared_ptr<const Failure> why, bool inPlaceToo) {

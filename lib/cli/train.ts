@@ -18,6 +18,8 @@ const OPTIONS = {
   lr: { value: "X", help: "highest learning rate of the one-cycle schedule; default 0.004" },
   seed: { value: "N", help: "what all random numbers come from; default 231" },
   out: { value: "DIR", help: "where results go; default runs/DATASET-MODEL" },
+  tensorboard: { value: "DIR", help: "also write the run for TensorBoard" },
+  csv: { value: "FILE", help: "also write the run as a table of comma-separated values" },
   resume: { help: "go on from the last checkpoint in DIR, where there is one" },
   threads: { value: "N", help: "threads that compute; default NAPIER_THREADS, or one a core" },
   json: { help: "print one JSON object as the last line of stdout" },
@@ -47,6 +49,8 @@ export async function run(args: string[]): Promise<number> {
     lr: positiveNumber("train", "lr", given.lr, preset.lr),
     seed: wholeNumber("train", "seed", given.seed, 231, 0),
     out: resolve(given.out ?? join("runs", `${dataset}-${model}`)),
+    tensorboard: given.tensorboard,
+    csv: given.csv,
     resume: given.resume ?? false,
     json: given.json ?? false,
   });

@@ -10,6 +10,7 @@ import { alias, empty, fromTyped, type Tensor } from "../tensor.js";
 import { collate, type Field, takeRows } from "./collate.js";
 import type { Pass, SampleKey } from "./draws.js";
 import { deriveSeed, permutation } from "./order.js";
+import type { SubsetSource } from "./subsetSource.js";
 import type { Transform } from "./transforms.js";
 
 /** Anything with examples 0 to length - 1. */
@@ -116,6 +117,14 @@ export class Subset implements Dataset {
 
   get length(): number {
     return this.indices.length;
+  }
+
+  /** That of the whole data set, where it has one: worker threads read the part. */
+  get worker(): { module: URL; options: unknown } | undefined {
+    const whole = this.dataset.worker;
+    if (whole === undefined) return undefined;
+    const options: SubsetSource = { module: whole.module.href, options: whole.options, indices: this.indices };
+    return { module: new URL("./subsetSource.js", import.meta.url), options };
   }
 
   batch(indices: Int32Array, pass: Pass): Tensor[] | Promise<Tensor[]> {

@@ -351,7 +351,7 @@ export class CTCLoss extends Module {
   constructor(readonly options: CtcOptions = {}) {
     super();
   }
-  /** logp: [t, n, classes], labels: [n, l], lengths: [n] */
+  /** logp: [t, n, classes], labels: [n, l] or, one sample after another, [sum of labelLengths], lengths: [n] */
   forward(
     logp: Tensor,
     labels: Tensor,

@@ -15,6 +15,7 @@
 import { isGradEnabled, noGrad } from "../autograd.js";
 import { type Device, dtypeOrDevice } from "../devices.js";
 import { show } from "../errors.js";
+import { noteChange } from "../live.js";
 import { keep, unscoped } from "../memory.js";
 import { type DType, FLOATS } from "../native.js";
 import { isFloat } from "../ops/common.js";
@@ -22,6 +23,7 @@ import { copy_ } from "../ops/inplace.js";
 import { alias, isDType, Tensor } from "../tensor.js";
 import { type BackwardHook, type BackwardPreHook, type GradientHooks, withGradientHooks } from "./hooks.js";
 import { convert, Parameter } from "./parameter.js";
+import { noteForward } from "./scopes.js";
 import { type SummaryOptions, summarize } from "./summary.js";
 
 /** Tensors by name: what stateDict() gives and safetensors files hold. */
@@ -65,12 +67,24 @@ interface Hooks {
 const nothing: ReadonlyMap<string, Registration> = new Map();
 
 export abstract class Module {
-  /** Whether forward is for training: dropout drops, batch norm uses the batch. Set by train() and eval(). */
-  training = true;
+  #training = true;
   #registered: Map<string, Registration> | null = null;
   #hooks: Hooks | null = null;
 
+  constructor() {
+    noteForward(new.target.prototype);
+  }
+
   abstract forward(...inputs: never[]): unknown;
+
+  /** Whether forward is for training: dropout drops, batch norm uses the batch. Set by train() and eval(). */
+  get training(): boolean {
+    return this.#training;
+  }
+  set training(on: boolean) {
+    if (on !== this.#training) noteChange();
+    this.#training = on;
+  }
 
   /** Assigns a tensor that belongs to the module's state but is not learned: a running mean, a mask. No scope() frees it. */
   registerBuffer(
@@ -185,7 +199,7 @@ export abstract class Module {
 
   /** Forgets the gradients of all parameters. */
   zeroGrad(): void {
-    for (const p of this.parameters()) if (p.grad) p.grad = null;
+    for (const p of this.parameters()) if (p.requiresGrad) p.grad = null;
   }
 
   /** Converts parameters and buffers that are floats, or moves them to a device, where they stand: optimizers keep holding the same parameters. */
@@ -286,7 +300,8 @@ export abstract class Module {
   #wrapped(): Hooks {
     if (this.#hooks) return this.#hooks;
     const own = Object.getOwnPropertyDescriptor(this, "forward");
-    const forward = this.forward as (...inputs: unknown[]) => unknown;
+    // That of the class is looked up at each call: it changes while somebody watches (scopes.ts).
+    const plain = () => (own ? own.value : Object.getPrototypeOf(this).forward) as (...inputs: unknown[]) => unknown;
     const unwrap = () => {
       this.#hooks = null;
       if (own) Object.defineProperty(this, "forward", own);
@@ -297,7 +312,7 @@ export abstract class Module {
     const value = (...inputs: unknown[]): unknown => {
       let given: readonly unknown[] = inputs;
       for (const hook of [...hooks.before]) given = hook(this, given) ?? given;
-      const call = (inputs: readonly unknown[]) => forward.apply(this, [...inputs]);
+      const call = (inputs: readonly unknown[]) => plain().apply(this, [...inputs]);
       const watched = gradients.before.size + gradients.after.size > 0 && isGradEnabled();
       let output = watched ? withGradientHooks(this, gradients, given, call) : call(given);
       for (const hook of [...hooks.after]) output = hook(this, given, output) ?? output;

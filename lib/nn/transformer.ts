@@ -288,7 +288,7 @@ export class Transformer extends Module {
     return this.decoder.forward(tgt, memory, rest);
   }
 
-  /** `[size, size]`: 0 up to the diagonal, -inf beyond it. `isCausal` does the same without a mask. */
+  /** [size, size]: 0 up to the diagonal, -inf beyond it. `isCausal` does the same without a mask. */
   static generateSquareSubsequentMask(size: number): Tensor {
     const sees = lessEqual(arange(size), unsqueeze(arange(size), 1));
     return where(sees, full([], 0), Number.NEGATIVE_INFINITY);

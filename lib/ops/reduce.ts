@@ -85,7 +85,7 @@ export function mean(given: Tensor, axes: Axes = null, { keepDims = false }: Red
   const x = isFloat(given.dtype) ? given : to(given, "float32");
   const over = normalizeAxes("mean", axes, x.ndim);
   const n = sizeOfShape(over.map((d) => x.shape[d]!));
-  return mul(sum(x, over, { keepDims }), 1 / n);
+  return div(sum(x, over, { keepDims }), n); // as a loss divides by what it counted: the same bits
 }
 
 /** Variance over `axes` (default all), divided by n - correction. Default correction 1 (unbiased), as in PyTorch. */

@@ -67,7 +67,7 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
     step: Tensor,
   ): void {
     const average = o.centered ? more[0]! : [];
-    const v = o.momentum > 0 ? more.at(-1)! : [];
+    const v = more[o.centered ? 1 : 0] ?? [];
     const numbers = [o.lr, o.alpha, o.eps, o.weightDecay, o.momentum, o.maximize ? 1 : 0];
     k.rmsprop(params, grads, square!, average, v, step, ...numbers);
   }

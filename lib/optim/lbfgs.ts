@@ -61,6 +61,8 @@ export interface LBFGSState {
  * });
  */
 export class LBFGS {
+  /** Its step() evaluates the loss again: train.Trainer hands it a function. */
+  readonly takesClosure = true;
   /** One group: L-BFGS has no options by parameter. */
   readonly paramGroups: [LBFGSOptions & { params: Tensor[] }];
   private readonly params: Tensor[];

@@ -101,6 +101,8 @@ export class Muon extends Optimizer<MuonOptions> {
     else for (const part of splitGroup(group, group.lr ?? this.defaults.lr)) super.addParamGroup(part);
   }
 
+  protected override readonly kernelNumbers = ["lr", "weightDecay"] as const;
+
   protected override bufferNames({ matrices }: MuonOptions): readonly string[] {
     return matrices ? ["momentum_buffer"] : ["exp_avg", "exp_avg_sq"];
   }

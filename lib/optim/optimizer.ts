@@ -7,12 +7,14 @@
  */
 import { noGrad } from "../autograd.js";
 import { show } from "../errors.js";
+import { fixedBy, liveOptions, uncaptured } from "../live.js";
 import { safePoint, unscoped } from "../memory.js";
 import type { DType } from "../native.js";
 import { clone, to } from "../ops/cast.js";
 import { expectFloat, written } from "../ops/common.js";
 import { zeros, zerosLike } from "../ops/create.js";
 import { Tensor } from "../tensor.js";
+import { inScope } from "../watch.js";
 
 /** What every optimizer has. */
 export interface OptimizerOptions {
@@ -68,6 +70,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   protected scalarNames(_options: O): readonly string[] {
     return [];
   }
+  /** Options that update() hands to kernels as they are, so that a captured step reads them anew; default: all numbers. */
+  protected readonly kernelNumbers: readonly string[] | null = null;
   /** The fused call. `buffers` are in the order of `bufferNames`, `scalars` in that of `scalarNames`. */
   protected abstract update(
     options: O,
@@ -107,20 +111,43 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   /** Forgets the gradients of all parameters: sets them to null. */
   zeroGrad(): void {
-    for (const group of this.paramGroups) for (const p of group.params) if (p.grad) p.grad = null;
+    for (const group of this.paramGroups) for (const p of group.params) p.grad = null;
   }
 
   /** Updates every parameter that has a gradient. Where a gradient holds no value (its op failed), nothing changes. */
   step(): void {
-    unscoped(() => {
-      for (const group of this.paramGroups) this.stepGroup(group);
-    });
+    inScope(`${this.name}.step`, () =>
+      unscoped(() => {
+        for (const group of this.paramGroups) this.stepGroup(group);
+      }),
+    );
     safePoint();
   }
 
   private stepGroup(group: ParamGroup<O>): void {
     const names = this.bufferNames(group);
     const scalarNames = this.scalarNames(group);
+    const cohorts = uncaptured(() => this.cohortsOf(group, names, scalarNames));
+    this.cohorts.set(group, cohorts);
+    const options = liveOptions(group, this.kernelNumbers);
+    fixedBy(() => this.bufferNames(group));
+    for (const { params, step, buffers, scalars } of cohorts) {
+      const grads = params.flatMap((p) => p.grad ?? []);
+      if (grads.length === 0) continue;
+      this.update(
+        options,
+        params,
+        grads,
+        names.map((name) => buffers[name]!),
+        step,
+        scalarNames.map((name) => scalars[name]!),
+      );
+      for (const p of params) written(p);
+    }
+  }
+
+  /** The group's parameters by how often they were stepped; new ones get their state. */
+  private cohortsOf(group: ParamGroup<O>, names: readonly string[], scalarNames: readonly string[]): Cohort[] {
     const known = (this.cohorts.get(group) ?? []).filter((c) => names.every((name) => c.buffers[name]));
     const seen = new Set(known.flatMap((c) => c.params));
     const cohorts: Cohort[] = [];
@@ -135,20 +162,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       const scalars = Object.fromEntries(scalarNames.map((name) => [name, zeros([1], { dtype })]));
       cohorts.push({ params, step: zeros([1], { dtype }), buffers, scalars });
     }
-    this.cohorts.set(group, cohorts);
-    for (const { params, step, buffers, scalars } of cohorts) {
-      const grads = params.flatMap((p) => p.grad ?? []);
-      if (grads.length === 0) continue;
-      this.update(
-        group,
-        params,
-        grads,
-        names.map((name) => buffers[name]!),
-        step,
-        scalarNames.map((name) => scalars[name]!),
-      );
-      for (const p of params) written(p);
-    }
+    return cohorts;
   }
 
   /** The state as it is: the tensors are the optimizer's own and change with the next step; copy or save them first. */

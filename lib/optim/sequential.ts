@@ -127,6 +127,11 @@ export class ReduceLROnPlateau {
     this.options = { mode, factor, patience, threshold, thresholdMode, cooldown, eps };
   }
 
+  /** Whether the metric shall fall ("min") or rise. */
+  get mode(): "min" | "max" {
+    return this.options.mode;
+  }
+
   /** Steps so far. */
   get steps(): number {
     return this.count;

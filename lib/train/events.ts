@@ -2,6 +2,8 @@
  * What a run tells while it trains: plain objects with a `type`, the same for callbacks, `for await` and metrics.jsonl.
  */
 
+import type { Finding } from "./diagnosis.js";
+
 /** Means over samples, by metric: { loss: 0.31, accuracy: 0.9 }. */
 export type Scores = Record<string, number>;
 
@@ -12,8 +14,13 @@ interface Where {
   epoch: number;
 }
 
+/** Numbers that callbacks measured, by name: { "learningRate/0": 0.1 }; absent where none did. */
+interface Measured {
+  measured?: Scores;
+}
+
 /** Every `logEvery` steps; the scores are means over the samples since the last one. */
-export interface StepEvent extends Where {
+export interface StepEvent extends Where, Measured {
   type: "step";
   scores: Scores;
   learningRate: number;
@@ -26,7 +33,7 @@ export interface StepEvent extends Where {
 }
 
 /** At the end of an epoch, before its validation; the scores are means over its samples. */
-export interface EpochEvent extends Where {
+export interface EpochEvent extends Where, Measured {
   type: "epoch";
   scores: Scores;
   learningRate: number;
@@ -52,6 +59,13 @@ export interface CheckpointEvent extends Where {
   kind: "last" | "best";
 }
 
+/** Where what callbacks find wrong has changed: at the end of an epoch, or of the run. */
+export interface DiagnosisEvent extends Where {
+  type: "diagnosis";
+  /** All that holds now; none where the last ones are gone. */
+  findings: Finding[];
+}
+
 /** Why a run ended: all was done; patience ran out; stop() or leaving the event loop; the AbortSignal; Ctrl+C. */
 export type EndReason = "finished" | "earlyStopping" | "stopped" | "aborted" | "interrupted";
 
@@ -62,7 +76,7 @@ export interface EndEvent extends Where {
   seconds: number;
 }
 
-export type TrainEvent = StepEvent | EpochEvent | ValidationEvent | CheckpointEvent | EndEvent;
+export type TrainEvent = StepEvent | EpochEvent | ValidationEvent | CheckpointEvent | DiagnosisEvent | EndEvent;
 
 /** What `await trainer.fit(...)` gives. */
 export interface FitResult {
@@ -76,4 +90,6 @@ export interface FitResult {
   history: (EpochEvent | ValidationEvent)[];
   /** The best validation; null without one. */
   best: ValidationEvent | null;
+  /** What callbacks found wrong at the end: vanishing gradients, dead units, overfitting; none without such callbacks. */
+  diagnosis: Finding[];
 }

@@ -10,16 +10,18 @@ import { join } from "node:path";
 import { noGrad } from "../autograd.js";
 import { scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
-import { clipGradNorm, clipGradValue } from "../optim/index.js";
+import { clipGradNorm, clipGradValue, ReduceLROnPlateau } from "../optim/index.js";
 import { defaultGenerator } from "../random.js";
 import type { Tensor } from "../tensor.js";
+import type { RunContext } from "./callbacks.js";
 import { loadState, saveState } from "./checkpoint.js";
+import { type Finding, keyOf } from "./diagnosis.js";
 import { evaluateModel, release } from "./evaluate.js";
-import type { EndReason, EpochEvent, FitResult, TrainEvent, ValidationEvent } from "./events.js";
+import type { EndReason, EpochEvent, FitResult, Scores, TrainEvent, ValidationEvent } from "./events.js";
 import { MetricsLog } from "./log.js";
 import { addCounts, type Counts, noCounts, scoresOf, Totals } from "./metrics.js";
 import { Monitor, type MonitorState } from "./monitor.js";
-import type { Batch, BatchSource, FitSettings, TrainerSettings } from "./options.js";
+import { type Batch, type BatchSource, type FitSettings, type TrainerSettings, takesClosure } from "./options.js";
 
 const AHEAD = 2; // steps that may be pending when the next begins
 
@@ -44,13 +46,15 @@ interface Progress {
   validationDue: number | null;
   monitor: MonitorState;
   logBytes: number;
+  /** What the last diagnosis found, by key. */
+  diagnosed: string[];
 }
 
 /** A window on its way from the device. */
 interface PendingWindow {
   step: number;
   tells: boolean;
-  numbers: Promise<{ counts: Counts; gradientNorm: number | null; at: number }>;
+  numbers: Promise<{ counts: Counts; gradientNorm: number | null; measured: Scores | null; at: number }>;
   learningRate: number;
 }
 
@@ -61,6 +65,8 @@ export class Loop {
   readonly #emit: (event: TrainEvent) => Promise<void>;
   readonly #totals: Totals;
   readonly #monitor: Monitor;
+  /** The run as callbacks see it. */
+  readonly #context: RunContext;
   #log: MetricsLog | null = null;
   #p: Progress = {
     step: 0,
@@ -75,6 +81,7 @@ export class Loop {
     validationDue: null,
     monitor: { best: null, waited: 0 },
     logBytes: 0,
+    diagnosed: [],
   };
   #stop: EndReason | null = null;
   #pending: Promise<void>[] = [];
@@ -83,6 +90,7 @@ export class Loop {
   #mark = 0; // when the last window's steps were done, or training went on
   #savedAt = 0; // ms, of the last checkpoint
   #unsaved = true; // whether something happened since
+  #resumed = false;
 
   constructor(
     trainer: TrainerSettings,
@@ -96,6 +104,7 @@ export class Loop {
     this.#emit = emit;
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
+    this.#context = this.#contextOf(trainer);
   }
 
   /** Ends the run after the current step; the first reason stays. */
@@ -112,14 +121,20 @@ export class Loop {
     const modes = model.modules().map((m) => [m, m.training] as const);
     model.train();
     this.#savedAt = performance.now();
+    const { callbacks, epochs, steps } = this.#fit;
     try {
-      const { epochs, steps } = this.#fit;
+      await callbacks.call("onFitStart", this.#context);
       if (this.#p.validationDue !== null && !this.#stop) await this.#validate(this.#p.validationDue);
       if (this.#monitor.outOfPatience) this.stop("earlyStopping");
       while (!this.#stop && this.#p.epoch < epochs && this.#p.step < steps) await this.#epoch();
       const validated = this.#p.history.some((e) => e.type === "validation" && e.step === this.#p.step);
       if (!this.#stop && !validated && this.#p.epochBatches > 0) await this.#validate(this.#p.epoch + 1);
-      return await this.#end();
+      const result = await this.#end();
+      await callbacks.call("onFitEnd", result, this.#context);
+      return result;
+    } catch (error) {
+      await callbacks.tellException(error, this.#context);
+      throw error;
     } finally {
       for (const [m, training] of modes) m.training = training;
       this.#dropPending();
@@ -127,20 +142,43 @@ export class Loop {
     }
   }
 
+  #contextOf({ model, optimizer, schedule, out, metrics }: TrainerSettings): RunContext {
+    const loop = this;
+    return {
+      model,
+      optimizer,
+      schedule,
+      out,
+      metrics: ["loss", ...metrics.map((m) => m.name)],
+      get step() {
+        return loop.#p.step;
+      },
+      get epoch() {
+        return loop.#p.epoch + 1;
+      },
+      logEvery: this.#fit.logEvery,
+      get resumed() {
+        return loop.#resumed;
+      },
+      stop: () => this.stop("stopped"),
+    };
+  }
+
   // ---- Steps
 
   async #epoch(): Promise<void> {
     const p = this.#p;
+    await this.#fit.callbacks.call("onEpochStart", this.#context);
     this.#mark = performance.now();
     let complete = true;
     for await (const group of groups(this.#loader, this.#trainer.accumulate)) {
-      this.#step(group);
+      await this.#step(group);
       release(this.#loader, group);
       await this.#afterStep();
       if (this.#stop || p.step >= this.#fit.steps) {
         // Only the loader knows whether this was the last batch; a stopped run finds out when it is resumed.
         complete = !this.#stop && p.epochBatches === this.#loader.length;
-        break;
+        if (!complete) break; // else the loader ends its epoch itself: its state is then the beginning of the next one
       }
     }
     await this.#drain();
@@ -148,34 +186,70 @@ export class Loop {
   }
 
   /** One optimizer step over the batches of a group, each weighted by its samples: the gradient of the whole group's mean. */
-  #step(group: Batch[]): void {
-    const { model, loss, optimizer, clipNorm, clipValue, ema, schedule } = this.#trainer;
-    const samples = group.map(([x]) => x.shape[0] ?? 1);
-    const all = samples.reduce((a, b) => a + b, 0);
-    optimizer.zeroGrad();
-    group.forEach(([x, y], i) => {
-      scope(() => {
-        const output = model.forward(x);
-        const value = loss(output, y);
-        (group.length === 1 ? value : value.mul(samples[i]! / all)).backward();
-        noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples[i]!));
+  async #step(group: Batch[]): Promise<void> {
+    const { model, optimizer, clipNorm, clipValue, ema } = this.#trainer;
+    const { callbacks } = this.#fit;
+    if (takesClosure(optimizer)) {
+      const draw = defaultGenerator.state();
+      let first = true;
+      await optimizer.step(() => {
+        defaultGenerator.load(draw);
+        optimizer.zeroGrad();
+        const value = this.#gradients(group, first);
+        if (first) callbacks.callNow("onGradients", this.#context);
+        first = false;
+        return value;
       });
-    });
-    this.#norm?.free();
-    this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
-    if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
-    optimizer.step();
+    } else {
+      optimizer.zeroGrad();
+      this.#gradients(group, true).free();
+      callbacks.callNow("onGradients", this.#context);
+      this.#norm?.free();
+      this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
+      if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
+      optimizer.step();
+    }
     ema?.update();
-    if (schedule && this.#trainer.scheduleEvery === "step") schedule.step();
+    this.#moveSchedule("step");
     this.#unsaved = true;
     this.#p.step++;
-    this.#p.samples += all;
+    this.#p.samples += group.reduce((n, [x]) => n + (x.shape[0] ?? 1), 0);
     this.#p.epochBatches += group.length;
     this.#pending.push(addon.settled());
   }
 
+  /** Adds up the gradients of a group; gives its mean loss. `counts`: the scores are taken in. */
+  #gradients(group: Batch[], counts: boolean): Tensor {
+    const { model, loss } = this.#trainer;
+    const samples = group.map(([x]) => x.shape[0] ?? 1);
+    const all = samples.reduce((a, b) => a + b, 0);
+    const shares = group.map(([x, y], i) =>
+      scope(() => {
+        const output = model.forward(x);
+        const value = loss(output, y);
+        const share = group.length === 1 ? value : value.mul(samples[i]! / all);
+        share.backward();
+        if (counts) noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples[i]!));
+        return share.detach();
+      }),
+    );
+    if (shares.length === 1) return shares[0]!;
+    const total = scope(() => noGrad(() => shares.reduce((a, b) => a.add(b))));
+    for (const share of shares) share.free();
+    return total;
+  }
+
+  /** Moves the schedule on, where it is its time; one that goes by the validation needs its score. */
+  #moveSchedule(at: "step" | "epoch" | "validation", score = 0): void {
+    const { schedule, scheduleEvery } = this.#trainer;
+    if (schedule instanceof ReduceLROnPlateau) {
+      if (at === "validation") schedule.step(score);
+    } else if (at === scheduleEvery) schedule?.step();
+  }
+
   async #afterStep(): Promise<void> {
     const p = this.#p;
+    await this.#fit.callbacks.call("onStepEnd", this.#context);
     if (p.step % this.#fit.logEvery === 0) this.#queueWindow(true);
     while (this.#pending.length > AHEAD) await this.#pending.shift();
     await breathe();
@@ -198,9 +272,11 @@ export class Loop {
   #queueWindow(tells: boolean): void {
     const counts = this.#totals.take();
     const gradientNorm = this.#norm ? this.#norm.item() : null;
-    const numbers = Promise.all([counts, gradientNorm]).then(([counts, gradientNorm]) => ({
+    const measured = tells ? this.#fit.callbacks.measure("step", this.#context) : null;
+    const numbers = Promise.all([counts, gradientNorm, measured]).then(([counts, gradientNorm, measured]) => ({
       counts,
       gradientNorm,
+      measured,
       at: performance.now(),
     }));
     numbers.catch(() => {}); // thrown where it is awaited
@@ -209,7 +285,7 @@ export class Loop {
 
   async #arrive(): Promise<void> {
     const { step, tells, numbers, learningRate } = this.#windows[0]!;
-    const { counts, gradientNorm, at } = await numbers;
+    const { counts, gradientNorm, measured, at } = await numbers;
     this.#windows.shift();
     const p = this.#p;
     this.#tick(at);
@@ -227,6 +303,7 @@ export class Loop {
       gradientNorm,
       samples,
       samplesPerSecond,
+      ...(measured && { measured }),
     });
   }
 
@@ -256,7 +333,7 @@ export class Loop {
   // ---- Between steps
 
   async #endEpoch(): Promise<void> {
-    const { schedule, scheduleEvery, optimizer } = this.#trainer;
+    const { optimizer } = this.#trainer;
     const p = this.#p;
     if (!this.#totals.isEmpty) {
       this.#queueWindow(false);
@@ -267,6 +344,7 @@ export class Loop {
         "fit: the loader gave no batch in this epoch. Is its data set empty, or shorter than a batch with dropLast?",
       );
     }
+    const measured = await this.#fit.callbacks.measure("epoch", this.#context);
     p.epoch++;
     const event: EpochEvent = {
       type: "epoch",
@@ -277,12 +355,14 @@ export class Loop {
       samples: p.epochCounts.samples,
       seconds: p.epochSeconds,
       samplesPerSecond: p.epochCounts.samples / p.epochSeconds,
+      ...(measured && { measured }),
     };
     [p.epochCounts, p.epochSeconds, p.epochBatches] = [noCounts(), 0, 0];
     p.history.push(event);
-    if (schedule && scheduleEvery === "epoch") schedule.step();
+    this.#moveSchedule("epoch");
     await this.#tell(event);
     if (this.#fit.validateEvery === null) await this.#validate(p.epoch);
+    await this.#diagnose();
     if (this.#fit.checkpointEvery === "epoch") await this.#save("last");
   }
 
@@ -307,24 +387,42 @@ export class Loop {
     });
     this.#p.monitor = this.#monitor.state;
     this.#p.history.push(event);
+    this.#moveSchedule("validation", scores[this.#fit.monitor]);
     await this.#tell(event);
     if (event.best && this.#fit.checkpointEvery !== null) await this.#save("best");
     if (this.#monitor.outOfPatience) this.stop("earlyStopping");
+  }
+
+  /** Tells what callbacks find, where it has changed. */
+  async #diagnose(): Promise<Finding[]> {
+    const p = this.#p;
+    const findings = this.#fit.callbacks.diagnose();
+    const keys = findings.map(keyOf);
+    if (keys.join("\n") !== p.diagnosed.join("\n")) {
+      p.diagnosed = keys;
+      await this.#tell({ type: "diagnosis", step: p.step, epoch: p.epoch, findings });
+    }
+    return findings;
   }
 
   async #end(): Promise<FitResult> {
     const p = this.#p;
     const reason = this.#stop ?? "finished";
     if (this.#fit.checkpointEvery !== null && this.#unsaved) await this.#save("last");
+    const diagnosis = await this.#diagnose();
     await this.#tell({ type: "end", step: p.step, epoch: p.epoch, reason, seconds: p.seconds });
     const { history, seconds, samples, monitor } = p;
-    return { reason, steps: p.step, epochs: p.epoch, seconds, samples, history, best: monitor.best };
+    return { reason, steps: p.step, epochs: p.epoch, seconds, samples, history, best: monitor.best, diagnosis };
   }
 
   async #tell(event: TrainEvent): Promise<void> {
     // A checkpoint is no line: resuming cuts the log where the checkpoint was, and would lose it.
     if (event.type !== "checkpoint" && event.type !== "end") await this.#log?.write(event);
-    for (const callback of this.#fit.callbacks) await callback(event);
+    const { callbacks } = this.#fit;
+    await callbacks.call("onEvent", event, this.#context);
+    if (event.type === "epoch") await callbacks.call("onEpochEnd", event, this.#context);
+    else if (event.type === "validation") await callbacks.call("onValidation", event, this.#context);
+    else if (event.type === "checkpoint") await callbacks.call("onCheckpoint", event, this.#context);
     await this.#emit(event);
   }
 
@@ -344,6 +442,7 @@ export class Loop {
       loader: this.#loader.stateDict?.() ?? null,
       totals: this.#totals.state(),
       progress: p,
+      callbacks: await this.#fit.callbacks.state(),
     };
     await saveState(path, state, { step: String(p.step), epoch: String(p.epoch), isa: addon.isa() });
     if (kind === "last") [this.#savedAt, this.#unsaved] = [performance.now(), false];
@@ -374,9 +473,10 @@ export class Loop {
     ema?.loadStateDict(s.ema);
     defaultGenerator.load(s.generator);
     this.#totals.load(s.totals);
-    this.#p = s.progress;
+    this.#p = { ...s.progress, diagnosed: s.progress.diagnosed ?? [] };
     this.#monitor.state = this.#p.monitor;
-    this.#unsaved = false;
+    [this.#unsaved, this.#resumed] = [false, true];
+    await this.#fit.callbacks.load(s.callbacks ?? {});
     if (s.loader !== null && this.#loader.loadStateDict) this.#loader.loadStateDict(s.loader);
     else if (this.#p.epochBatches > 0) {
       throw new Error(

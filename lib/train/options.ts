@@ -5,9 +5,16 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Module } from "../nn/index.js";
-import type { EMA, OptimizerOptions, OptimizerState, Schedule } from "../optim/index.js";
+import {
+  type EMA,
+  type LBFGSState,
+  type OptimizerOptions,
+  type OptimizerState,
+  ReduceLROnPlateau,
+  type Schedule,
+} from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
-import type { TrainEvent } from "./events.js";
+import { type AnyCallback, CallbackList } from "./callbacks.js";
 import { findMetrics, type Metric, type MetricName } from "./metrics.js";
 import type { EarlyStopping } from "./monitor.js";
 
@@ -26,8 +33,8 @@ export interface BatchSource extends AsyncIterable<Batch> {
   loadStateDict?(state: unknown): void;
 }
 
-/** What training needs of an optimizer; those of optim have it. */
-export interface AnyOptimizer {
+/** An optimizer that steps by the gradients that are there; most of optim are such. */
+export interface StepOptimizer {
   readonly paramGroups: readonly OptimizerOptions[];
   zeroGrad(): void;
   step(): void;
@@ -35,15 +42,38 @@ export interface AnyOptimizer {
   loadStateDict(state: OptimizerState): void;
 }
 
+/**
+ * An optimizer that evaluates the loss again within a step, such as optim.LBFGS. The random numbers of each evaluation are
+ * those of the first, so that dropout drops the same and the loss is a function of the weights; running statistics, as of
+ * batch norm, see every evaluation.
+ */
+export interface ClosureOptimizer {
+  readonly takesClosure: true;
+  readonly paramGroups: readonly OptimizerOptions[];
+  zeroGrad(): void;
+  step(closure: () => Tensor): Promise<number>;
+  stateDict(): LBFGSState;
+  loadStateDict(state: LBFGSState): void;
+}
+
+/** What training needs of an optimizer; those of optim have it. */
+export type AnyOptimizer = StepOptimizer | ClosureOptimizer;
+
+export const takesClosure = (optimizer: AnyOptimizer): optimizer is ClosureOptimizer =>
+  (optimizer as Partial<ClosureOptimizer>).takesClosure === true;
+
+/** A schedule by steps or epochs, or one that goes by the validation. */
+export type AnySchedule = Schedule | ReduceLROnPlateau;
+
 export interface TrainerOptions {
   optimizer: AnyOptimizer;
   /** Mean loss of a batch, a tensor with one element: nn.crossEntropy, or any function of tensors. */
   loss: (output: Tensor, target: Tensor) => Tensor;
   /** Beside the loss: names, or { name, measure }. Default none. */
   metrics?: readonly (MetricName | Metric)[];
-  /** Sets the learning rate. Default: it stays. */
-  schedule?: Schedule;
-  /** When the schedule moves on: after each optimizer step (default) or epoch. */
+  /** Sets the learning rate. Default: it stays. ReduceLROnPlateau goes by the monitored score of each validation. */
+  schedule?: AnySchedule;
+  /** When the schedule moves on: after each optimizer step (default) or epoch; not for ReduceLROnPlateau. */
   scheduleEvery?: "step" | "epoch";
   /** Scales the gradient so that its norm is at most this. Default: never. */
   clipNorm?: number;
@@ -71,8 +101,8 @@ export interface FitOptions {
   monitor?: string;
   /** Ends training when the monitored score stops improving; true for the defaults. Default: never. */
   earlyStopping?: EarlyStopping | boolean;
-  /** Called, and awaited, for each event. */
-  callbacks?: readonly ((event: TrainEvent) => unknown)[];
+  /** Called, and awaited, one after the other: functions for each event, objects at their hooks. */
+  callbacks?: readonly AnyCallback[];
   /** Steps between step events. Default 10. */
   logEvery?: number;
   /**
@@ -94,7 +124,7 @@ export interface TrainerSettings {
   optimizer: AnyOptimizer;
   loss: (output: Tensor, target: Tensor) => Tensor;
   metrics: readonly Metric[];
-  schedule: Schedule | null;
+  schedule: AnySchedule | null;
   scheduleEvery: "step" | "epoch";
   clipNorm: number | null;
   clipValue: number | null;
@@ -114,7 +144,7 @@ export interface FitSettings {
   validateEvery: number | null;
   monitor: string;
   earlyStopping: EarlyStopping | undefined;
-  callbacks: readonly ((event: TrainEvent) => unknown)[];
+  callbacks: CallbackList;
   logEvery: number;
   /** null: no checkpoints at all. */
   checkpointEvery: "epoch" | "end" | number | null;
@@ -200,6 +230,12 @@ export function trainerSettings(
   expectPositive(where, "clipNorm", clipNorm);
   expectPositive(where, "clipValue", clipValue);
   expectCount(where, "accumulate", accumulate);
+  if (schedule instanceof ReduceLROnPlateau && options.scheduleEvery !== undefined)
+    throw new TypeError("Trainer: ReduceLROnPlateau moves on with each validation; leave out scheduleEvery");
+  if (takesClosure(optimizer) && (clipNorm !== undefined || clipValue !== undefined))
+    throw new TypeError(
+      "Trainer: expected no clipNorm and clipValue with an optimizer that takes a closure: it needs the gradient of the loss as it is",
+    );
   return {
     model,
     optimizer,
@@ -216,8 +252,20 @@ export function trainerSettings(
   };
 }
 
+/** Throws where ReduceLROnPlateau could not go by the validation of a run. */
+function expectPlateau({ mode }: ReduceLROnPlateau, monitor: string, validation: unknown): void {
+  if (!validation) throw new TypeError("fit: ReduceLROnPlateau goes by the validation; pass { validation: loader }");
+  if ((mode === "min") !== (monitor === "loss"))
+    throw new TypeError(
+      `fit: the monitored score "${monitor}" is to ${monitor === "loss" ? "fall" : "rise"}, the schedule waits for one that ${mode === "min" ? "falls" : "rises"}; make it with { mode: "${monitor === "loss" ? "min" : "max"}" }`,
+    );
+}
+
 /** Checks and completes the options of fit(). */
-export function fitSettings(options: FitOptions, out: string | null): FitSettings {
+export function fitSettings(
+  options: FitOptions,
+  { out, schedule }: Pick<TrainerSettings, "out" | "schedule">,
+): FitSettings {
   const where = "fit";
   expectKeys(where, options, FIT_KEYS);
   const {
@@ -239,6 +287,7 @@ export function fitSettings(options: FitOptions, out: string | null): FitSetting
   expectCount(where, "logEvery", logEvery);
   if (earlyStopping && !validation)
     throw new TypeError("fit: earlyStopping goes by the validation; pass { validation: loader }");
+  if (schedule instanceof ReduceLROnPlateau) expectPlateau(schedule, monitor, validation);
   if (checkpoint !== false && !out) throw new TypeError("fit: checkpoints need a folder; pass { out } to the Trainer");
   const seconds = typeof checkpoint === "object" ? checkpoint.seconds : undefined;
   expectPositive(where, "checkpoint.seconds", seconds);
@@ -255,7 +304,7 @@ export function fitSettings(options: FitOptions, out: string | null): FitSetting
     validateEvery: validateEvery ?? null,
     monitor,
     earlyStopping: earlyStopping === true ? {} : earlyStopping === false ? undefined : earlyStopping,
-    callbacks,
+    callbacks: new CallbackList(callbacks),
     logEvery,
     checkpointEvery: checkpoint === false ? null : typeof checkpoint === "object" ? "end" : checkpoint,
     checkpointSeconds: seconds ?? null,

@@ -56,7 +56,7 @@ export class Trainer {
    * @throws (rejects) the error of a step, a callback or the loader; TypeError or RangeError for wrong options
    */
   fit(loader: BatchSource, options: FitOptions): FitRun {
-    const settings = fitSettings(options, this.#settings.out);
+    const settings = fitSettings(options, this.#settings);
     let loop: Loop | undefined;
     let stopped = false;
     return new FitRun(

@@ -1,74 +1,27 @@
 // The export list: every op of ops.def under `ops`, and what lib/native.ts needs around them.
 #include <cstring>
+#include "args.h"
 #include "bind.h"
+#include "capturing.h"
+#include "watching.h"
 #include "../parallel.h"
 
 namespace napier {
 
 namespace {
 
-// Arguments of the functions below.
-struct Args {
-  napi_env env;
-  napi_value values[4] = {};
-  size_t count = 4;
-  Environment* environment = nullptr;
-  Args(napi_env e, napi_callback_info info) : env(e) {
-    void* data;
-    check(napi_get_cb_info(env, info, &count, values, nullptr, &data), "reading the arguments");
-    environment = static_cast<Environment*>(data);
-  }
-  double number(size_t i, const char* what) const {
-    double x;
-    if (i >= count || napi_get_value_double(env, values[i], &x) != napi_ok)
-      throw CallError(std::string(what) + ": argument " + std::to_string(i) + " must be a number");
-    return x;
-  }
-  int64_t integer(size_t i, const char* what) const {
-    double x = number(i, what);
-    if (!(x >= -9007199254740991.0 && x <= 9007199254740991.0) || x != double(int64_t(x)))
-      throw CallError(std::string(what) + ": argument " + std::to_string(i) + " must be a safe integer");
-    return int64_t(x);
-  }
-  DType dtype(size_t i, const char* what) const {
-    int64_t d = integer(i, what);
-    if (d < 0 || d >= kDTypes)
-      throw CallError(std::string(what) + ": expected a dtype code from 0 to " + std::to_string(kDTypes - 1) +
-                      ", got " + std::to_string(d));
-    return DType(d);
-  }
-  std::string text(size_t i, const char* what) const {
-    char buffer[256];
-    size_t length;
-    if (i >= count || napi_get_value_string_utf8(env, values[i], buffer, sizeof buffer, &length) != napi_ok)
-      throw CallError(std::string(what) + ": argument " + std::to_string(i) + " must be a string");
-    return buffer;
-  }
-};
-
-napi_value toNumber(napi_env env, double x) {
-  napi_value v;
-  check(napi_create_double(env, x, &v), "creating a number");
-  return v;
-}
-napi_value toText(napi_env env, const std::string& s) {
-  napi_value v;
-  check(napi_create_string_utf8(env, s.c_str(), s.size(), &v), "creating a string");
-  return v;
-}
-napi_value toTexts(napi_env env, const std::vector<std::string>& all) {
-  napi_value array;
-  check(napi_create_array(env, &array), "creating an array");
-  for (uint32_t i = 0; i < all.size(); i++)
-    check(napi_set_element(env, array, i, toText(env, all[i])), "filling an array");
-  return array;
+// The handle of a new buffer, tied to the first argument.
+napi_value tracked(Args& a, Buffer* b) {
+  int64_t bytes = int64_t(b->capacity);
+  double handle = a.environment->track(a.values[0], b);
+  if (a.environment->watch.on()) a.environment->watch.allocated(bytes);
+  return toNumber(a.env, handle);
 }
 
 // alloc(object, dtype, count): handle of a buffer with undefined contents.
 napi_value alloc(Args& a) {
   if (a.count < 1) throw CallError("alloc: expected (object, dtype, count)");
-  return toNumber(a.env,
-                  a.environment->track(a.values[0], allocateBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc"), false)));
+  return tracked(a, a.environment->newBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc")));
 }
 
 // alias(object, handle): another handle on the same buffer.
@@ -97,7 +50,8 @@ napi_value fromHost(Args& a) {
                     " elements");
   Buffer* b = allocateBuffer(dtype, int64_t(bytes) / sizeOf(dtype), true);
   if (bytes) memcpy(b->data, data, bytes);
-  return toNumber(a.env, a.environment->track(a.values[0], b));
+  a.environment->madeOutside(b);
+  return tracked(a, b);
 }
 
 napi_value freeHandle(Args& a) {
@@ -115,9 +69,9 @@ napi_value sweep(Args& a) {
   return toNumber(a.env, double(a.environment->sweep(all)));
 }
 napi_value stats(Args& a) { return a.environment->statsArray(); }
-napi_value read(Args& a) { return a.environment->read(a.environment->find(a.number(0, "read"), "read")); }
+napi_value read(Args& a) { return a.environment->read(a.environment->findValue(a.number(0, "read"), "read")); }
 napi_value readSync(Args& a) {
-  return a.environment->readSync(a.environment->find(a.number(0, "readSync"), "readSync"));
+  return a.environment->readSync(a.environment->findValue(a.number(0, "readSync"), "readSync"));
 }
 napi_value settled(Args& a) { return a.environment->settled(); }
 napi_value synchronize(Args& a) {
@@ -133,17 +87,11 @@ napi_value turned(Args& a) {
 
 napi_value memory(Args& a) {
   MemoryStats m = memoryStats();
-  napi_value object;
-  check(napi_create_object(a.env, &object), "creating an object");
-  auto set = [&](const char* name, int64_t value) {
-    check(napi_set_named_property(a.env, object, name, toNumber(a.env, double(value))), "filling an object");
-  };
-  set("liveBytes", m.liveBytes);
-  set("liveBuffers", m.liveBuffers);
-  set("peakBytes", m.peakBytes);
-  set("cachedBytes", m.cachedBytes);
-  set("scratchBytes", m.scratchBytes);
-  return object;
+  return toObject(a.env, {{"liveBytes", m.liveBytes},
+                          {"liveBuffers", m.liveBuffers},
+                          {"peakBytes", m.peakBytes},
+                          {"cachedBytes", m.cachedBytes},
+                          {"scratchBytes", m.scratchBytes}});
 }
 napi_value resetPeak(Args&) {
   resetPeakBytes();
@@ -211,13 +159,6 @@ napi_value signatures(Args& a) {
   return toTexts(a.env, all);
 }
 
-template <napi_value (*Body)(Args&)> napi_value entry(napi_env env, napi_callback_info info) {
-  return guarded(env, [&] {
-    Args args(env, info);
-    return Body(args);
-  });
-}
-
 napi_value init(napi_env env, napi_value exports) {
   return guarded(env, [&] {
     cpuTable(); // an impossible NAPIER_ISA fails here, with its sentence
@@ -250,6 +191,8 @@ napi_value init(napi_env env, napi_value exports) {
     set(exports, "isas", entry<isas>);
     set(exports, "features", entry<features>);
     set(exports, "signatures", entry<signatures>);
+    exportCapturing(env, exports, environment);
+    exportWatching(env, exports, environment);
     napi_value ops;
     check(napi_create_object(env, &ops), "creating the op table");
 #define OP(name, ...) set(ops, #name, bindOp<Op_##name>);
