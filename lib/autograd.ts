@@ -34,8 +34,10 @@ export interface Edge {
   output: number;
 }
 
-type GradientHook = (dy: Tensor) => Tensor | undefined;
+/** Sees the gradient of a tensor; what it returns replaces it. */
+export type GradientHook = (dy: Tensor) => Tensor | undefined;
 type Tensors = Record<string, Tensor | null | undefined>;
+/** What a gradient function of record() answers: a closure, or null, for each input. */
 export type Gradients<I> = { [K in keyof I]: (() => Tensor) | null };
 
 let enabled = true;
@@ -385,6 +387,7 @@ function seed(
   return { node: y.node, output: y.output, dy };
 }
 
+/** Options of backward. */
 export interface BackwardOptions {
   /** Gradient of something with respect to this tensor; default 1 for one element. */
   gradient?: Tensor;
@@ -394,7 +397,17 @@ export interface BackwardOptions {
   createGraph?: boolean;
 }
 
-/** Adds d y / d leaf to `.grad` of every leaf that y was made from. */
+/**
+ * Adds d y / d leaf to `.grad` of every leaf that y was made from, and gives the graph's memory back. x.backward() is this
+ * function as a method.
+ *
+ * @throws Error where y has several elements and no `gradient` is given, requires no gradient, or a value that a gradient
+ * needs was changed in place
+ * @example
+ * const w = tensor([1, 2], { requiresGrad: true });
+ * backward(w.mul(w).sum());
+ * await w.grad?.toArray(); // [2, 4]
+ */
 export function backward(
   y: Tensor,
   { gradient, createGraph = false, retainGraph = createGraph }: BackwardOptions = {},
@@ -407,15 +420,27 @@ export function backward(
   safePoint();
 }
 
+/** Options of grad. */
 export interface GradOptions {
+  /** Gradient of something with respect to each output, of its shape. Default 1 for outputs of one element. */
   gradOutputs?: (Tensor | null)[];
+  /** Keep the graph, so that it can be walked again. Default: as createGraph. */
   retainGraph?: boolean;
+  /** Record the gradients themselves, for second derivatives. Default false. */
   createGraph?: boolean;
-  /** Answer null for an input that the outputs do not depend on, instead of an error. */
+  /** Answer null for an input that the outputs do not depend on, instead of an error. Default false. */
   allowUnused?: boolean;
 }
 
-/** Gradients of the outputs (their sum) with respect to `inputs`, without touching `.grad`. */
+/**
+ * Gradients of the outputs (their sum) with respect to `inputs`, without touching `.grad`: one an input, of its shape.
+ *
+ * @throws Error where an input requires no gradient, or the outputs do not depend on it and `allowUnused` is not set
+ * @example
+ * const x = tensor([3], { requiresGrad: true });
+ * const [dx] = grad(x.mul(x).sum(), [x], { createGraph: true });
+ * const [second] = grad(dx.sum(), [x]); // 2
+ */
 export function grad(
   outputs: Tensor | Tensor[],
   inputs: Tensor[],

@@ -3,7 +3,18 @@
  */
 import "./methods.js";
 
-export { backward, type CustomFunction, customFunction, enableGrad, grad, isGradEnabled, noGrad } from "./autograd.js";
+export {
+  type BackwardOptions,
+  backward,
+  type CustomFunction,
+  customFunction,
+  enableGrad,
+  type GradientHook,
+  type GradOptions,
+  grad,
+  isGradEnabled,
+  noGrad,
+} from "./autograd.js";
 export { type CapturedMemory, type CapturedStep, type CaptureOptions, type CaptureValue, capture } from "./capture.js";
 /** Classic methods, in CS231n's conventions; also by themselves as "napier/classic". */
 export * as classic from "./classic/index.js";
@@ -14,7 +25,16 @@ export { ShapeError } from "./errors.js";
 export * from "./gradcheck.js";
 /** Files of tensors: safetensors and npy, written atomically. */
 export * as io from "./io/index.js";
-export { collectGarbage, emptyCache, keep, type MemoryUse, memory, resetPeakMemory, scope } from "./memory.js";
+export {
+  collectGarbage,
+  emptyCache,
+  keep,
+  type MemoryUse,
+  memory,
+  resetPeakMemory,
+  type Sync,
+  scope,
+} from "./memory.js";
 /** Measures of predictions: functions of whole sets, and meters that stream and resume. */
 export * as metrics from "./metrics/index.js";
 /** Named models with their configurations. */
@@ -27,6 +47,6 @@ export * from "./ops/index.js";
 export * as optim from "./optim/index.js";
 export * from "./profile/index.js";
 export { type Draw, defaultGenerator, Generator, manualSeed } from "./random.js";
-export { Tensor, type TypedArray } from "./tensor.js";
+export { type ArrayOf, type NestedNumbers, Tensor, type TypedArray } from "./tensor.js";
 /** The trainer, its events and metrics. */
 export * as train from "./train/index.js";

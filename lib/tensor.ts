@@ -12,14 +12,23 @@ import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf } from "./nativ
 
 /** The typed array that data() gives for each dtype. Bools are bytes 0 and 1; the 16-bit floats are their bits. */
 export interface ArrayOf {
+  /** The numbers. */
   float32: Float32Array<ArrayBuffer>;
+  /** The numbers. */
   float64: Float64Array<ArrayBuffer>;
+  /** The integers. */
   int32: Int32Array<ArrayBuffer>;
+  /** The integers, as bigints. */
   int64: BigInt64Array<ArrayBuffer>;
+  /** The integers. */
   uint8: Uint8Array<ArrayBuffer>;
+  /** The integers. */
   int8: Int8Array<ArrayBuffer>;
+  /** 0 and 1. */
   bool: Uint8Array<ArrayBuffer>;
+  /** Their bits: the upper half of the float32 of the same value. */
   bfloat16: Uint16Array<ArrayBuffer>;
+  /** Their bits, of IEEE binary16. */
   float16: Uint16Array<ArrayBuffer>;
 }
 /** The typed arrays that hold the elements of some dtype (ArrayOf). */

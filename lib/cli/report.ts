@@ -17,6 +17,7 @@ import type { RunOptions, RunSummary } from "./training.js";
 
 const SHOWN_MISTAKES = 40;
 
+/** What the report of a run is made of. */
 export interface ReportInput {
   out: string;
   options: RunOptions;

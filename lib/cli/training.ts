@@ -28,6 +28,7 @@ import { DelayMeter, idleDelay } from "./delay.js";
 import { writeReport } from "./report.js";
 import { testModel } from "./testing.js";
 
+/** A training run, as the command line tells it. */
 export interface RunOptions {
   command: string;
   dataset: SetName;

@@ -73,4 +73,5 @@ export * from "./sort.js";
 export * from "./special.js";
 export * from "./statistics.js";
 export * from "./trigonometry.js";
+export type { Unary } from "./unary.js";
 export * from "./unfold.js";

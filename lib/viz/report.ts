@@ -30,6 +30,7 @@ export interface Mistake {
   probability?: number;
 }
 
+/** What the page shows; parts that are not given are left out. */
 export interface ReportData {
   title: string;
   /** one line below the title: model, data set, when */
