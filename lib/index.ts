@@ -3,6 +3,7 @@
  */
 import "./methods.js";
 
+export { AnomalyError, type AnomalyOptions, detectAnomaly, setDetectAnomaly } from "./anomaly.js";
 export { backward, customFunction, enableGrad, grad, isGradEnabled, noGrad } from "./autograd.js";
 export * as classic from "./classic/index.js";
 export * as data from "./data/index.js";

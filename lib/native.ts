@@ -41,7 +41,7 @@ interface Addon {
   signatures(): string[];
   // What watches the calls (native/node/watching.cc); lib/watch.ts is what uses it.
   watch(modes: number, most?: number): number;
-  scopeName(name: string): number;
+  scopeName(forward: string, backward: string): number;
   enter(tag: number): number;
   shapes(text: string): void;
   records(): CallRecords;

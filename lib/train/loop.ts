@@ -16,6 +16,7 @@ import type { Tensor } from "../tensor.js";
 import { loadState, saveState } from "./checkpoint.js";
 import { evaluateModel, release } from "./evaluate.js";
 import type { EndReason, EpochEvent, FitResult, TrainEvent, ValidationEvent } from "./events.js";
+import { FiniteGuard } from "./finite.js";
 import { MetricsLog } from "./log.js";
 import { addCounts, type Counts, noCounts, scoresOf, Totals } from "./metrics.js";
 import { Monitor, type MonitorState } from "./monitor.js";
@@ -77,7 +78,8 @@ export class Loop {
     logBytes: 0,
   };
   #stop: EndReason | null = null;
-  #pending: Promise<void>[] = [];
+  readonly #guard: FiniteGuard;
+  #pending: Promise<unknown>[] = [];
   #windows: PendingWindow[] = [];
   #norm: Tensor | null = null;
   #mark = 0; // when the last window's steps were done, or training went on
@@ -96,6 +98,7 @@ export class Loop {
     this.#emit = emit;
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
+    this.#guard = new FiniteGuard(trainer.model);
   }
 
   /** Ends the run after the current step; the first reason stays. */
@@ -120,6 +123,8 @@ export class Loop {
       const validated = this.#p.history.some((e) => e.type === "validation" && e.step === this.#p.step);
       if (!this.#stop && !validated && this.#p.epochBatches > 0) await this.#validate(this.#p.epoch + 1);
       return await this.#end();
+    } catch (error) {
+      throw await this.#guard.explain(error, (group) => this.#gradients(group));
     } finally {
       for (const [m, training] of modes) m.training = training;
       this.#dropPending();
@@ -135,7 +140,6 @@ export class Loop {
     let complete = true;
     for await (const group of groups(this.#loader, this.#trainer.accumulate)) {
       this.#step(group);
-      release(this.#loader, group);
       await this.#afterStep();
       if (this.#stop || p.step >= this.#fit.steps) {
         // Only the loader knows whether this was the last batch; a stopped run finds out when it is resumed.
@@ -147,9 +151,12 @@ export class Loop {
     if (complete) await this.#endEpoch();
   }
 
-  /** One optimizer step over the batches of a group, each weighted by its samples: the gradient of the whole group's mean. */
-  #step(group: Batch[]): void {
-    const { model, loss, optimizer, clipNorm, clipValue, ema, schedule } = this.#trainer;
+  /** The gradient of a group's mean loss: each batch weighted by its samples. */
+  #gradients(
+    group: Batch[],
+    see: (value: Tensor, output: Tensor, y: Tensor, samples: number) => void = () => {},
+  ): void {
+    const { model, loss, optimizer } = this.#trainer;
     const samples = group.map(([x]) => x.shape[0] ?? 1);
     const all = samples.reduce((a, b) => a + b, 0);
     optimizer.zeroGrad();
@@ -158,9 +165,21 @@ export class Loop {
         const output = model.forward(x);
         const value = loss(output, y);
         (group.length === 1 ? value : value.mul(samples[i]! / all)).backward();
-        noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples[i]!));
+        see(value, output, y, samples[i]!);
       });
     });
+  }
+
+  /** One optimizer step over the batches of a group. */
+  #step(group: Batch[]): void {
+    const { model, optimizer, clipNorm, clipValue, ema, schedule } = this.#trainer;
+    const all = group.reduce((n, [x]) => n + (x.shape[0] ?? 1), 0);
+    this.#guard.begin(this.#p.step + 1, group);
+    this.#gradients(group, (value, output, y, samples) => {
+      this.#guard.loss(value);
+      noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples));
+    });
+    this.#guard.gradients();
     this.#norm?.free();
     this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
     if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
@@ -171,13 +190,20 @@ export class Loop {
     this.#p.step++;
     this.#p.samples += all;
     this.#p.epochBatches += group.length;
-    this.#pending.push(addon.settled());
+    this.#pending.push(this.#guard.settled());
+  }
+
+  /** Waits for the oldest step that is pending. */
+  async #oldestStep(): Promise<void> {
+    await this.#pending[0];
+    this.#pending.shift();
+    release(this.#loader, this.#guard.done());
   }
 
   async #afterStep(): Promise<void> {
     const p = this.#p;
     if (p.step % this.#fit.logEvery === 0) this.#queueWindow(true);
-    while (this.#pending.length > AHEAD) await this.#pending.shift();
+    while (this.#pending.length > AHEAD) await this.#oldestStep();
     await breathe();
     while (this.#windows.length > 0 && this.#windows[0]!.step <= p.step - AHEAD) await this.#arrive();
     const { validateEvery, checkpointEvery, checkpointSeconds } = this.#fit;
@@ -241,7 +267,7 @@ export class Loop {
 
   /** Waits for the steps so far and for the numbers that were queued. */
   async #drain(): Promise<void> {
-    while (this.#pending.length > 0) await this.#pending.shift();
+    while (this.#pending.length > 0) await this.#oldestStep();
     const done = performance.now();
     while (this.#windows.length > 0) await this.#arrive();
     this.#tick(done);
@@ -249,7 +275,7 @@ export class Loop {
   }
 
   #dropPending(): void {
-    for (const promise of this.#pending) promise.catch(() => {});
+    release(this.#loader, this.#guard.end());
     this.#norm?.free();
   }
 

@@ -57,6 +57,8 @@ export interface TrainerOptions {
   seed?: number;
   /** Folder for metrics.jsonl and checkpoints; made when missing. Default: nothing is written. */
   out?: string;
+  /** Trains in the NaN finder (detectAnomaly()): the first op that makes a NaN or an infinity ends the run. Slow. Default false. */
+  detectAnomaly?: boolean;
 }
 
 export interface FitOptions {
@@ -102,6 +104,7 @@ export interface TrainerSettings {
   ema: EMA | null;
   seed: number | null;
   out: string | null;
+  detectAnomaly: boolean;
 }
 
 /** FitOptions, complete. */
@@ -145,6 +148,7 @@ const TRAINER_KEYS = [
   "ema",
   "seed",
   "out",
+  "detectAnomaly",
 ];
 const FIT_KEYS = [
   "epochs",
@@ -190,6 +194,7 @@ export function trainerSettings(
     ema,
     seed = null,
     out = null,
+    detectAnomaly = false,
   } = options;
   if (typeof optimizer?.step !== "function")
     throw new TypeError("Trainer: expected an optimizer, such as new optim.AdamW(model.parameters())");
@@ -213,6 +218,7 @@ export function trainerSettings(
     ema: typeof ema === "number" ? makeEma(ema) : (ema ?? null),
     seed,
     out,
+    detectAnomaly,
   };
 }
 

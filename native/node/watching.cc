@@ -21,9 +21,10 @@ napi_value watch(Args& a) {
   return toNumber(a.env, double(a.environment->watch.began));
 }
 
-// scopeName(name): the number of a new scope.
+// scopeName(forward, backward): the number of a new scope, as messages name it.
 napi_value scopeName(Args& a) {
-  return toNumber(a.env, double(a.environment->watch.scope(a.text(0, "scopeName"))));
+  std::string forward = a.text(0, "scopeName"), backward = a.text(1, "scopeName");
+  return toNumber(a.env, double(a.environment->watch.scope(std::move(forward), std::move(backward))));
 }
 
 // enter(tag): what is called from now on has this tag. Answers the time since the profile began, in ns.
