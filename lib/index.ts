@@ -3,6 +3,7 @@
  */
 import "./methods.js";
 
+export { AnomalyError, type AnomalyOptions, detectAnomaly, setDetectAnomaly } from "./anomaly.js";
 export {
   type BackwardOptions,
   backward,

@@ -63,13 +63,13 @@ interface Addon {
   signatures(): string[];
   // What watches the calls (native/node/watching.cc); lib/watch.ts is what uses it.
   watch(modes: number, most?: number): number;
-  scopeName(name: string): number;
+  scopeName(forward: string, backward: string): number;
   enter(tag: number): number;
   shapes(text: string): void;
   records(): CallRecords;
   finding(): { op: string; tag: number; message: string } | null;
   /** When the stream comes to it, `protectedOnes` fail with the sentence unless all of `looked` are finite. */
-  guard(looked: readonly number[], protectedOnes: readonly number[], sentence: string): void;
+  guard(looked: readonly number[], protectedOnes: readonly number[], sentence: string, number: number): void;
 }
 
 /** What a profile has seen. Times are in ns. */

@@ -31,7 +31,8 @@ export function scopeNumber(name: string, type: string, parent: number): number 
   const key = `${parent}\n${type}\n${name}`;
   let number = known.get(key);
   if (number === undefined) {
-    known.set(key, (number = addon.scopeName(name)));
+    const forward = type === "" ? name : `${name}, forward`;
+    known.set(key, (number = addon.scopeName(forward, `${name}, backward`)));
     scopes[number] = { name, type, parent };
   }
   return number;

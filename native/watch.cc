@@ -1,5 +1,6 @@
 #include "watch.h"
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 
 namespace napier {
@@ -179,10 +180,10 @@ void Watch::forget() {
   chunks.clear();
 }
 
-uint32_t Watch::scope(const std::string& name) {
+uint32_t Watch::scope(std::string forward, std::string backward) {
   if (names.size() >= kScopes)
     throw CallError("scopeName: more than " + std::to_string(kScopes) + " scopes have names");
-  names.push_back(name);
+  names.push_back({std::move(forward), std::move(backward)});
   return uint32_t(names.size() - 1);
 }
 
@@ -207,8 +208,7 @@ std::unique_ptr<Watched> Watch::begin(const char* op, double flops, int64_t byte
   if (!record && !values) return nullptr;
   std::string where, given;
   if (values) {
-    const std::string& name = names[tag / 2];
-    where = (name.empty() ? "in no module" : "in " + name) + (tag & 1 ? ", backward" : ", forward");
+    where = "in " + names[tag / 2][tag % 2];
     given.swap(shapes);
   }
   return std::make_unique<Watched>(*this, record, values, !(mode & infinitiesToo), tag, std::move(where),
@@ -234,6 +234,14 @@ std::unique_ptr<Finding> Watch::takeFinding() {
 }
 
 // ---- Guards
+
+Guard::Guard(const std::string& sentence, double number) {
+  std::string text = sentence;
+  char digits[32];
+  snprintf(digits, sizeof digits, "%.17g", number);
+  if (size_t at = text.find('#'); at != std::string::npos) text.replace(at, 1, digits);
+  why = std::make_shared<Failure>(Failure{std::move(text)});
+}
 
 double Guard::cost() const {
   double bytes = 0;

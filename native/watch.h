@@ -3,10 +3,9 @@
 // a null pointer.
 //
 // Where the submitting thread is (a module, forward or backward) is a number that JavaScript sets, the tag: twice the
-// scope, plus one in backward. A scope is a name that JavaScript gave once.
+// scope, plus one in backward. A scope has two names that JavaScript gave once, for both passes.
 #pragma once
-#include <atomic>
-#include <deque>
+#include <array>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -102,7 +101,7 @@ public:
   bool on() const { return mode != 0; }
   bool timed() const { return mode & times; }
   void set(int modes, int64_t most); // turning `times` on forgets the records so far; at most `most` are kept
-  uint32_t scope(const std::string& name); // throws CallError where there are too many
+  uint32_t scope(std::string forward, std::string backward); // throws CallError where there are too many
   uint32_t where() const { return tag; }
   void enter(uint32_t tag);                // throws CallError for a scope that has no name
   void nextShapes(std::string text) { shapes = std::move(text); }
@@ -130,7 +129,7 @@ private:
   uint32_t tag = 0;
   int64_t kept = 0, most = 0;
   std::string shapes;
-  std::deque<std::string> names{""};
+  std::vector<std::array<std::string, 2>> names{{"no module, forward", "no module, backward"}}; // by scope and pass
   std::vector<std::unique_ptr<CallRecord[]>> chunks;
   std::mutex finding;
   std::unique_ptr<Finding> first;
@@ -140,7 +139,8 @@ private:
 // or where one of either has failed before.
 class Guard {
 public:
-  Guard(std::string sentence) : why(std::make_shared<Failure>(Failure{std::move(sentence)})) {}
+  // `number` stands where the sentence has a #.
+  Guard(const std::string& sentence, double number);
   void look(Buffer* buffer) { looked.push_back({buffer, {buffer->data, buffer->count, buffer->dtype}}); }
   void protect(Buffer* buffer) { kept.push_back(buffer); }
   double cost() const;

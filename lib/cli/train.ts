@@ -22,6 +22,8 @@ const OPTIONS = {
   csv: { value: "FILE", help: "also write the run as a table of comma-separated values" },
   resume: { help: "go on from the last checkpoint in DIR, where there is one" },
   threads: { value: "N", help: "threads that compute; default NAPIER_THREADS, or one a core" },
+  profile: { value: "FILE", help: "time some steps by op and module; FILE gets a Chrome trace" },
+  "detect-anomaly": { help: "stop at the first op that makes a NaN or infinity, and name it; slow" },
   json: { help: "print one JSON object as the last line of stdout" },
 } as const;
 
@@ -53,5 +55,7 @@ export async function run(args: string[]): Promise<number> {
     csv: given.csv,
     resume: given.resume ?? false,
     json: given.json ?? false,
+    profile: given.profile === undefined ? undefined : resolve(given.profile),
+    detectAnomaly: given["detect-anomaly"] ?? false,
   });
 }

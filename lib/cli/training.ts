@@ -25,6 +25,7 @@ import {
 import { Progress } from "../viz/progress.js";
 import { checkSource, openSets, presetOf, type SetName } from "./datasets.js";
 import { DelayMeter, idleDelay } from "./delay.js";
+import { TrainingProfile } from "./profiling.js";
 import { writeReport } from "./report.js";
 import { testModel } from "./testing.js";
 
@@ -45,6 +46,9 @@ export interface RunOptions {
   csv: string | undefined;
   resume: boolean;
   json: boolean;
+  /** File for a Chrome trace of some steps. */
+  profile?: string | undefined;
+  detectAnomaly?: boolean;
 }
 
 /** What `--json` prints. */
@@ -106,10 +110,13 @@ export async function runTraining(options: RunOptions): Promise<number> {
 
   const optimizer = new AdamW(model.parameters(), { lr, weightDecay: 1e-2 });
   const schedule = new OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * loader.length });
-  const trainer = new Trainer(model, { optimizer, schedule, loss: crossEntropy, metrics: ["accuracy"], out });
+  const { detectAnomaly = false } = options;
+  const settings = { optimizer, schedule, loss: crossEntropy, metrics: ["accuracy"] as const, out, detectAnomaly };
+  const trainer = new Trainer(model, settings);
   await mkdir(out, { recursive: true });
   const delay = new DelayMeter();
   const progress = new Progress();
+  const profiling = options.profile === undefined ? null : new TrainingProfile(model, epochs * loader.length);
   let result: FitResult;
   try {
     result = await trainer.fit(loader, {
@@ -117,9 +124,21 @@ export async function runTraining(options: RunOptions): Promise<number> {
       validation,
       resume,
       monitor: "accuracy",
-      callbacks: [show(progress, epochs, loader.length), whileTraining(delay), ...instruments(), ...loggers(options)],
+      callbacks: [
+        show(progress, epochs, loader.length),
+        whileTraining(delay),
+        ...(profiling ? [profiling.see] : []),
+        ...instruments(),
+        ...loggers(options),
+      ],
     });
+    const measured = await profiling?.end();
+    if (measured) {
+      await measured.saveChromeTrace(options.profile!);
+      say(`${measured}\nwrote ${options.profile}: open it at chrome://tracing or ui.perfetto.dev`);
+    }
   } finally {
+    profiling?.cancel();
     delay.stop();
     progress.close();
   }

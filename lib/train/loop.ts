@@ -19,6 +19,7 @@ import { loadState, saveState } from "./checkpoint.js";
 import { type Finding, keyOf } from "./diagnosis.js";
 import { evaluateModel, release } from "./evaluate.js";
 import type { EndReason, EpochEvent, FitResult, Scores, TrainEvent, ValidationEvent } from "./events.js";
+import { FiniteGuard } from "./finite.js";
 import { MetricsLog } from "./log.js";
 import { addCounts, type Counts, type Measures, noCounts, scoresOf, Totals } from "./metrics.js";
 import { Monitor, type MonitorState } from "./monitor.js";
@@ -100,7 +101,8 @@ export class Loop {
     diagnosed: [],
   };
   #stop: EndReason | null = null;
-  #pending: Promise<void>[] = [];
+  readonly #guard: FiniteGuard;
+  #pending: Promise<unknown>[] = [];
   #windows: PendingWindow[] = [];
   #norm: Tensor | null = null;
   #mark = 0; // when the last window's steps were done, or training went on
@@ -120,6 +122,7 @@ export class Loop {
     this.#emit = emit;
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
+    this.#guard = new FiniteGuard(trainer.model);
     this.#captured = trainer.capture ? this.#captureSteps() : null;
     this.#context = this.#contextOf(trainer);
   }
@@ -149,7 +152,11 @@ export class Loop {
       const result = await this.#end();
       await callbacks.call("onFitEnd", result, this.#context);
       return result;
-    } catch (error) {
+    } catch (failure) {
+      const error = await this.#guard.explain(failure, (group) => {
+        this.#trainer.optimizer.zeroGrad();
+        this.#gradients(group, false).loss.free();
+      });
       await callbacks.tellException(error, this.#context);
       throw error;
     } finally {
@@ -191,7 +198,6 @@ export class Loop {
     let complete = true;
     for await (const group of groups(this.#loader, this.#trainer.accumulate)) {
       await this.#step(group);
-      release(this.#loader, group);
       await this.#afterStep();
       if (this.#stop || p.step >= this.#fit.steps) {
         // Only the loader knows whether this was the last batch; a stopped run finds out when it is resumed.
@@ -206,6 +212,7 @@ export class Loop {
   /** One optimizer step over the batches of a group, each weighted by its samples: the gradient of the whole group's mean. */
   async #step(group: Batch[]): Promise<void> {
     const { optimizer, ema } = this.#trainer;
+    this.#guard.begin(this.#p.step + 1, group);
     if (takesClosure(optimizer)) await this.#closureStep(optimizer, group);
     else {
       const { norm, measures } = await (this.#captured ? this.#captured(group) : this.#wholeStep(optimizer, group));
@@ -220,7 +227,14 @@ export class Loop {
     this.#p.step++;
     this.#p.samples += group.reduce((n, [x]) => n + (x.shape[0] ?? 1), 0);
     this.#p.epochBatches += group.length;
-    this.#pending.push(addon.settled());
+    this.#pending.push(this.#guard.settled());
+  }
+
+  /** Waits for the oldest step that is pending. */
+  async #oldestStep(): Promise<void> {
+    await this.#pending[0];
+    this.#pending.shift();
+    release(this.#loader, this.#guard.done());
   }
 
   /** Forward, backward, clipping and the optimizer: what may be captured. */
@@ -228,6 +242,7 @@ export class Loop {
     const { model, clipNorm, clipValue } = this.#trainer;
     optimizer.zeroGrad();
     const { loss, measures } = this.#gradients(group, true);
+    this.#guard.check(loss);
     loss.free();
     this.#fit.callbacks.callNow("onGradients", this.#context);
     const norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
@@ -297,7 +312,7 @@ export class Loop {
     const p = this.#p;
     await this.#fit.callbacks.call("onStepEnd", this.#context);
     if (p.step % this.#fit.logEvery === 0) this.#queueWindow(true);
-    while (this.#pending.length > AHEAD) await this.#pending.shift();
+    while (this.#pending.length > AHEAD) await this.#oldestStep();
     await breathe();
     while (this.#windows.length > 0 && this.#windows[0]!.step <= p.step - AHEAD) await this.#arrive();
     const { validateEvery, checkpointEvery, checkpointSeconds } = this.#fit;
@@ -364,7 +379,7 @@ export class Loop {
 
   /** Waits for the steps so far and for the numbers that were queued. */
   async #drain(): Promise<void> {
-    while (this.#pending.length > 0) await this.#pending.shift();
+    while (this.#pending.length > 0) await this.#oldestStep();
     const done = performance.now();
     while (this.#windows.length > 0) await this.#arrive();
     this.#tick(done);
@@ -372,7 +387,7 @@ export class Loop {
   }
 
   #dropPending(): void {
-    for (const promise of this.#pending) promise.catch(() => {});
+    release(this.#loader, this.#guard.end());
     this.#norm?.free();
   }
 

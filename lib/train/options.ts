@@ -106,6 +106,8 @@ export interface TrainerOptions {
   seed?: number;
   /** Folder for metrics.jsonl and checkpoints; made when missing. Default: nothing is written. */
   out?: string;
+  /** Trains in the NaN finder (detectAnomaly()): the first op that makes a NaN or an infinity ends the run. Slow. Default false. */
+  detectAnomaly?: boolean;
 }
 
 /** Options of trainer.fit(). A key that is none of them is an error. */
@@ -174,6 +176,7 @@ export interface TrainerSettings {
   seed: number | null;
   /** Folder for metrics.jsonl and checkpoints; null: nothing is written. */
   out: string | null;
+  detectAnomaly: boolean;
 }
 
 /** FitOptions, complete. */
@@ -228,6 +231,7 @@ const TRAINER_KEYS = [
   "ema",
   "seed",
   "out",
+  "detectAnomaly",
 ];
 const FIT_KEYS = [
   "epochs",
@@ -274,6 +278,7 @@ export function trainerSettings(
     ema,
     seed = null,
     out = null,
+    detectAnomaly = false,
   } = options;
   if (typeof optimizer?.step !== "function")
     throw new TypeError("Trainer: expected an optimizer, such as new optim.AdamW(model.parameters())");
@@ -309,6 +314,7 @@ export function trainerSettings(
     ema: typeof ema === "number" ? makeEma(ema) : (ema ?? null),
     seed,
     out,
+    detectAnomaly,
   };
 }
 

@@ -2,6 +2,7 @@
  * Trainer: the training loop that most programs write, with what they tend to forget: evaluation mode, clipping before
  * the step, checkpoints that survive a kill, an event loop that stays free.
  */
+import { detectAnomaly } from "../anomaly.js";
 import { EMA } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
 import { type Evaluation, evaluateModel, predictWith } from "./evaluate.js";
@@ -60,6 +61,9 @@ export class Trainer {
   /**
    * Trains; `await` gives the result, `for await` the events. Training begins at once, whether or not anybody listens.
    *
+   * Where a loss or a gradient is NaN or infinite, the run ends with an error that names the op and the module which made
+   * it; the weights and the optimizer are as they were before that step (running statistics have seen its batch).
+   *
    * @throws (rejects) the error of a step, a callback or the loader; TypeError or RangeError for wrong options
    */
   fit(loader: BatchSource, options: FitOptions): FitRun {
@@ -76,7 +80,7 @@ export class Trainer {
           settings.signal?.addEventListener("abort", abort);
           const unlisten = settings.handleSignals ? onInterrupt(() => running.stop("interrupted")) : () => {};
           try {
-            return await running.run();
+            return await (this.#settings.detectAnomaly ? detectAnomaly(() => running.run()) : running.run());
           } finally {
             unlisten();
             settings.signal?.removeEventListener("abort", abort);

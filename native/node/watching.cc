@@ -21,9 +21,10 @@ napi_value watch(Args& a) {
   return toNumber(a.env, double(a.environment->watch.began));
 }
 
-// scopeName(name): the number of a new scope.
+// scopeName(forward, backward): the number of a new scope, as messages name it.
 napi_value scopeName(Args& a) {
-  return toNumber(a.env, double(a.environment->watch.scope(a.text(0, "scopeName"))));
+  std::string forward = a.text(0, "scopeName"), backward = a.text(1, "scopeName");
+  return toNumber(a.env, double(a.environment->watch.scope(std::move(forward), std::move(backward))));
 }
 
 // enter(tag): what is called from now on has this tag. Answers the time since the profile began, in ns.
@@ -129,7 +130,7 @@ std::vector<double> handles(Args& a, size_t i, const char* what) {
   return all;
 }
 
-// guard(looked, protected, sentence): when the stream comes to it, `protected` fail with the sentence unless all of
+// guard(looked, protected, sentence, number), which stands where the sentence has a #: when the stream comes to it, `protected` fail with the sentence unless all of
 // `looked` are finite.
 napi_value guard(Args& a) {
   std::vector<double> looked = handles(a, 0, "guard"), kept = handles(a, 1, "guard");
@@ -140,11 +141,18 @@ napi_value guard(Args& a) {
     return found;
   };
   std::vector<Operand> looks = find(looked), keeps = find(kept);
+  double number = 0;
+  int slot = -1;
   if (Capture* capture = a.environment->recording()) {
-    capture->recordGuard(std::move(sentence), looks, keeps);
+    int64_t bits;
+    bool exact = false;
+    if (a.count > 3 && napi_get_value_bigint_int64(a.env, a.values[3], &bits, &exact) == napi_ok && exact)
+      slot = capture->slotOf(bits, 3);
+    else number = a.number(3, "guard");
+    capture->recordGuard(std::move(sentence), number, slot, looks, keeps);
     return nullptr;
   }
-  Guard guard(std::move(sentence));
+  Guard guard(sentence, a.number(3, "guard"));
   for (const Operand& o : looks) guard.look(o.buffer);
   for (const Operand& o : keeps) guard.protect(o.buffer);
   double cost = guard.cost();

@@ -36,6 +36,8 @@ describe("usage", () => {
       "out",
       "resume",
       "threads",
+      "profile",
+      "detect-anomaly",
       "json",
     ])
       expect(train).toContain(`--${option} `);
@@ -168,13 +170,17 @@ describe("train", () => {
     expect(napier("eval", "--model", "run/model.safetensors").out).toContain("weighted avg");
 
     expect(existsSync(run("last.safetensors"))).toBe(true);
-    const more = napier(...args, "--epochs", "2", "--resume");
+    const more = napier(...args, "--epochs", "2", "--resume", "--profile", "trace.json", "--detect-anomaly");
+    expect(more.err).not.toContain("Error");
     expect(more.code).toBe(0);
-    const steps = readFileSync(run("metrics.jsonl"), "utf8")
+    const { traceEvents } = JSON.parse(readFileSync(join(folder, "trace.json"), "utf8"));
+    const steps = traceEvents.filter((e: { name: string; cat: string }) => e.name === "AdamW.step");
+    expect(steps.length).toBeGreaterThanOrEqual(50);
+    const logged = readFileSync(run("metrics.jsonl"), "utf8")
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line).step);
-    expect(steps.at(-1)).toBe(160);
+    expect(logged.at(-1)).toBe(160);
     expect(JSON.parse(more.out.trim().split("\n").at(-1)!).testAccuracy).toBeGreaterThan(0.8);
   }, 240_000);
 

@@ -104,3 +104,23 @@ describe("capture: true", () => {
     await expect(trainer.fit(loader, { epochs: 1, callbacks })).rejects.toThrow(/no callback with onGradients.*"mine"/);
   });
 });
+
+describe("a captured step whose loss is no number", () => {
+  test("keeps the weights and names the op and the step", async () => {
+    const { model } = make(false);
+    const good = [randn([4, 6]), randint(0, 3, [4])] as const;
+    const bad = [randn([4, 6]).mul(Number.NaN), randint(0, 3, [4])] as const;
+    const source = {
+      async *[Symbol.asyncIterator]() {
+        yield* [good, good, bad, good, good];
+      },
+    };
+    const trainer = new train.Trainer(model, {
+      optimizer: new optim.SGD(model.parameters(), { lr: 0.1 }),
+      loss: nn.crossEntropy,
+      capture: true,
+    });
+    await expect(trainer.fit(source, { epochs: 1 })).rejects.toThrow(/the loss of step 3 is NaN or infinite/);
+    expect(model.parameters().every((p) => p.dataSync().every(Number.isFinite))).toBe(true);
+  });
+});
