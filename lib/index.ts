@@ -15,6 +15,7 @@ export * as metrics from "./metrics/index.js";
 export * as models from "./models/index.js";
 export type { DType } from "./native.js";
 export * as nn from "./nn/index.js";
+export { type ConvolutionMode, setConvolution } from "./ops/convolutionMode.js";
 export * from "./ops/index.js";
 export * as optim from "./optim/index.js";
 export { type Draw, defaultGenerator, Generator, manualSeed } from "./random.js";
