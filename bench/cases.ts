@@ -26,19 +26,24 @@ const gemm = (m: number, k: number, n: number, transA = false, transB = false, n
   naive,
 });
 
-const conv = (op: string, n: number, c: number, h: number, o: number, r: number, stride = 1, naive = false): Case => {
-  const pad = r >> 1;
-  const p = Math.floor((h + 2 * pad - r) / stride) + 1;
-  const passes = op === "conv2d" ? 1 : 3;
+type Picture = [n: number, c: number, h: number, o: number, r: number, stride?: number, pad?: number];
+
+/** `op` is conv2d or convTranspose2d, alone or with what of it runs: " dx", " dw" (each apart), "+backward" (all three). */
+const conv = (op: string, [n, c, h, o, r, stride = 1, pad = r >> 1]: Picture, naive = false): Case => {
+  const transposed = op.startsWith("convTranspose2d");
+  const p = transposed ? (h - 1) * stride - 2 * pad + r : Math.floor((h + 2 * pad - r) / stride) + 1;
+  const passes = op.endsWith("+backward") ? 3 : 1;
   return {
     name: `${op} ${n}x${c}x${h}x${h} ${o} ${r}x${r}${stride > 1 ? ` s${stride}` : ""}`,
     op,
-    params: { n, c, h, o, r, stride, pad },
-    gflop: (passes * 2 * n * o * p * p * c * r * r) / 1e9,
+    params: { n, c, h, o, r, stride, pad, p },
+    gflop: (passes * 2 * n * o * c * r * r * (transposed ? h * h : p * p)) / 1e9,
     gbyte: (passes * 4 * (n * c * h * h + n * o * p * p)) / 1e9,
     naive,
   };
 };
+/** Forward, input gradient and weight gradient. */
+const apart = (op: string, ...picture: Picture): Case[] => ["", " dx", " dw"].map((part) => conv(op + part, picture));
 
 /** An op over [n, c, h, w] activations; `passes` counts tensors read and written. */
 const memoryBound = (op: string, passes: number, naive = false): Case => {
@@ -56,26 +61,25 @@ export const ops: Case[] = [
   gemm(3072, 128, 100, true),
   gemm(4096, 192, 192, false, true),
   gemm(576, 100352, 64, true),
-  ...[
-    [32, 64, 56, 64, 3],
-    [32, 128, 28, 128, 3],
-    [32, 256, 14, 256, 3],
-    [32, 512, 7, 512, 3],
-    [64, 32, 32, 32, 3],
-    [128, 32, 16, 64, 3],
-    [64, 64, 16, 64, 3],
-    [64, 128, 8, 128, 3],
-    [8, 3, 224, 64, 7, 2],
-    [32, 64, 56, 256, 1],
-    [64, 3, 32, 32, 3],
-    [8, 32, 32, 32, 3, 1, true],
-  ].flatMap(([n, c, h, o, r, stride = 1, naive = false]) => [
-    conv("conv2d", ...([n, c, h, o, r, stride, naive] as [number, number, number, number, number, number, boolean])),
-    conv(
-      "conv2d+backward",
-      ...([n, c, h, o, r, stride, naive] as [number, number, number, number, number, number, boolean]),
-    ),
-  ]),
+  // The eight 3x3 of ResNets and U-Nets, a ResNet's stem, a bottleneck's 1x1, a small stem, a strided one, depthwise.
+  ...apart("conv2d", 32, 64, 56, 64, 3),
+  ...apart("conv2d", 32, 128, 28, 128, 3),
+  ...apart("conv2d", 32, 256, 14, 256, 3),
+  ...apart("conv2d", 32, 512, 7, 512, 3),
+  ...apart("conv2d", 64, 32, 32, 32, 3),
+  ...apart("conv2d", 128, 32, 16, 64, 3),
+  ...apart("conv2d", 64, 64, 16, 64, 3),
+  ...apart("conv2d", 64, 128, 8, 128, 3),
+  ...apart("conv2d", 8, 3, 224, 64, 7, 2),
+  ...apart("conv2d", 32, 64, 56, 256, 1),
+  ...apart("conv2d", 64, 3, 32, 32, 3),
+  ...apart("conv2d", 32, 64, 56, 128, 3, 2),
+  // A DCGAN's generator.
+  ...apart("convTranspose2d", 128, 128, 7, 64, 4, 2, 1),
+  ...apart("convTranspose2d", 128, 64, 14, 1, 4, 2, 1),
+  conv("conv2d+backward", [32, 64, 56, 64, 3]),
+  conv("conv2d", [8, 32, 32, 32, 3], true),
+  conv("conv2d+backward", [8, 32, 32, 32, 3], true),
   memoryBound("add", 3),
   memoryBound("relu", 2),
   memoryBound("exp", 2),

@@ -43,6 +43,7 @@ export * as models from "./models/index.js";
 export type { DType, IntegerDType } from "./native.js";
 /** Modules, layers, losses as modules, initial values. */
 export * as nn from "./nn/index.js";
+export { type ConvolutionMode, setConvolution } from "./ops/convolutionMode.js";
 export * from "./ops/index.js";
 /** Optimizers, schedules, clipping and weight averages. */
 export * as optim from "./optim/index.js";

@@ -31,6 +31,22 @@ const tiny = (fn: () => unknown) => (): void => {
   addon.synchronize();
 };
 
+/** A convolution, or the gradients that `op` asks for, from a graph that is kept ("+backward" runs all of it). */
+function convolution(op: string, { n, c, h, o, r, stride, pad }: Record<string, number>): () => Promise<void> {
+  const transposed = op.startsWith("convTranspose2d");
+  const x = rand([n!, c!, h!, h!]);
+  const w = rand(transposed ? [c!, o!, r!, r!] : [o!, c!, r!, r!]);
+  const options = { stride: stride!, padding: pad! };
+  const forward = () => (transposed ? x.convTranspose2d(w, null, options) : x.conv2d(w, null, options));
+  if (!op.includes(" ") && !op.includes("+")) return run(forward);
+  const wanted = op.endsWith(" dx") ? [x] : op.endsWith(" dw") ? [w] : [x, w];
+  for (const leaf of wanted) leaf.requiresGrad_();
+  const y = forward();
+  const dy = rand(y.shape);
+  if (op.includes("+")) return run(() => grad(forward(), wanted, { gradOutputs: [dy] }));
+  return run(() => grad(y, wanted, { gradOutputs: [dy], retainGraph: true }));
+}
+
 /** A training step as the Trainer runs it: captured, its loss read each time; with NAPIER_BENCH=eager not captured. */
 function step(name: string): () => Promise<void> {
   const { inputs, run } = makeStep(name);
@@ -73,16 +89,14 @@ async function build({ name, op, params }: Case): Promise<(() => Promise<void> |
       const product = () => a.matmul(b, { transA: params.transA === true, transB: params.transB === true });
       return p.m! <= 64 ? tiny(product) : run(product);
     }
-    case "conv2d": {
-      const [x, w] = [picture(), rand([p.o!, p.c!, p.r!, p.r!])];
-      return run(() => x.conv2d(w, null, { stride: p.stride!, padding: p.pad! }));
-    }
-    case "conv2d+backward": {
-      const [x, w] = [picture(true), rand([p.o!, p.c!, p.r!, p.r!]).requiresGrad_()];
-      const forward = () => x.conv2d(w, null, { stride: p.stride!, padding: p.pad! });
-      const dy = rand(forward().shape);
-      return run(() => grad(forward(), [x, w], { gradOutputs: [dy] }));
-    }
+    case "conv2d":
+    case "conv2d+backward":
+    case "conv2d dx":
+    case "conv2d dw":
+    case "convTranspose2d":
+    case "convTranspose2d dx":
+    case "convTranspose2d dw":
+      return convolution(op, p as Record<string, number>);
     case "add": {
       const x = picture();
       return run(() => x.add(x));

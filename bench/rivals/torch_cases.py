@@ -10,6 +10,25 @@ threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
 torch.set_num_threads(threads)
 
 
+def convolution(op, p, rand):
+    """conv2d or convTranspose2d; with " dx" or " dw" that gradient alone, with "+backward" all three."""
+    transposed = op.startswith("convTranspose2d")
+    x = rand(p["n"], p["c"], p["h"], p["h"])
+    w = rand(p["c"], p["o"], p["r"], p["r"]) if transposed else rand(p["o"], p["c"], p["r"], p["r"])
+    call = F.conv_transpose2d if transposed else F.conv2d
+    forward = lambda: call(x, w, stride=p["stride"], padding=p["pad"])
+    if op in ("conv2d", "convTranspose2d"):
+        return forward
+    dy = torch.rand_like(forward())
+    if op.endswith("+backward"):
+        x.requires_grad_(), w.requires_grad_()
+        return lambda: torch.autograd.grad(forward(), (x, w), dy)
+    mask = [op.endswith("dx"), op.endswith("dw"), False]
+    s, pad = [p["stride"]] * 2, [p["pad"]] * 2
+    backward = torch.ops.aten.convolution_backward
+    return lambda: backward(dy, x, w, None, s, pad, [1, 1], transposed, [0, 0], 1, mask)
+
+
 def build(name, op, p):
     if op == "step":
         step, _ = getattr(torch_steps, name)()
@@ -20,15 +39,8 @@ def build(name, op, p):
         a = rand(p["k"], p["m"]).t() if p["transA"] else rand(p["m"], p["k"])
         b = rand(p["n"], p["k"]).t() if p["transB"] else rand(p["k"], p["n"])
         return lambda: a @ b
-    if op in ("conv2d", "conv2d+backward"):
-        grad = op != "conv2d"
-        x = rand(p["n"], p["c"], p["h"], p["h"]).requires_grad_(grad)
-        w = rand(p["o"], p["c"], p["r"], p["r"]).requires_grad_(grad)
-        forward = lambda: F.conv2d(x, w, stride=p["stride"], padding=p["pad"])
-        if not grad:
-            return forward
-        dy = torch.rand_like(forward())
-        return lambda: torch.autograd.grad(forward(), (x, w), dy)
+    if op.startswith("conv"):
+        return convolution(op, p, rand)
     if op in ("add", "relu", "exp", "tanh", "sigmoid", "gelu", "batchnorm", "batchnorm+backward", "maxpool"):
         grad = op == "batchnorm+backward"
         x = rand(p["n"], p["c"], p["h"], p["h"]).requires_grad_(grad)

@@ -7,6 +7,7 @@ import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { expectFloat, expectSameDType, tupleOf } from "./common.js";
+import { exactConvolution } from "./convolutionMode.js";
 import { pad } from "./pad.js";
 import { sum } from "./reduce.js";
 
@@ -127,33 +128,33 @@ export function expectBias(op: string, x: Tensor, b: Tensor, o: number): void {
   expect(b.ndim === 1 && b.size === o, op, `a bias of shape [${o}]`, show(b.shape));
 }
 
-/** y[n, o, p, q] of x[n, c, h, w] and w[o, c / groups, r, s], with a bias [o] or none. */
-export function convolve(x: Tensor, w: Tensor, b: Tensor | null, size: Size): Tensor {
+/** y[n, o, p, q] of x[n, c, h, w] and w[o, c / groups, r, s], with a bias [o] or none; `exact` holds for gradients too. */
+export function convolve(x: Tensor, w: Tensor, b: Tensor | null, size: Size, exact = exactConvolution()): Tensor {
   const y = empty(yShape(size), x.dtype);
-  k.conv2d(y, x, w, b, ...size);
+  k.conv2d(y, x, w, b, ...size, exact);
   const biased = b !== null;
   return record(y, "conv2d", { x, w, b }, { x, w }, (dy, { x, w }) => ({
-    x: () => gradX(dy, w, size),
-    w: () => gradW(dy, x, size),
+    x: () => gradX(dy, w, size, exact),
+    w: () => gradW(dy, x, size, exact),
     b: biased ? () => sum(dy, [0, 2, 3]) : null,
   }));
 }
 
 /** dx[n, c, h, w] of dy[n, o, p, q] and w: the transposed convolution. */
-export function gradX(dy: Tensor, w: Tensor, size: Size): Tensor {
+export function gradX(dy: Tensor, w: Tensor, size: Size, exact = exactConvolution()): Tensor {
   const dx = empty(xShape(size), dy.dtype);
-  k.conv2dGradX(dx, dy, w, ...size);
+  k.conv2dGradX(dx, dy, w, ...size, exact);
   return record(dx, "conv2dGradX", { dy, w }, { dy, w }, (ddx, { dy, w }) => ({
-    dy: () => convolve(ddx, w, null, size),
-    w: () => gradW(dy, ddx, size),
+    dy: () => convolve(ddx, w, null, size, exact),
+    w: () => gradW(dy, ddx, size, exact),
   }));
 }
 
-function gradW(dy: Tensor, x: Tensor, size: Size): Tensor {
+function gradW(dy: Tensor, x: Tensor, size: Size, exact: 0 | 1): Tensor {
   const dw = empty(wShape(size), dy.dtype);
-  k.conv2dGradW(dw, dy, x, ...size);
+  k.conv2dGradW(dw, dy, x, ...size, exact);
   return record(dw, "conv2dGradW", { dy, x }, { dy, x }, (ddw, { dy, x }) => ({
-    dy: () => convolve(x, ddw, null, size),
-    x: () => gradX(dy, ddw, size),
+    dy: () => convolve(x, ddw, null, size, exact),
+    x: () => gradX(dy, ddw, size, exact),
   }));
 }

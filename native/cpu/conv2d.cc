@@ -7,13 +7,39 @@
 //                               is also better for few channels: dy is then packed once and not r s times
 //   dw = (im2col(x) . dy^T)^T   [c r s, n p q] [n p q, o]: both packed by the tile; parts of n p q summed in order
 //
+// 3 x 3 windows of stride 1 go by Winograd's algorithm in float32 (winograd.h), where it saves products.
+//
 // im2col is never stored (im2col.h). Groups are products of their own; depthwise ones go by the definition
 // (conv2d_direct.h). Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning" (2014).
 #include "conv2d_direct.h"
 #include "gemm.h"
 #include "im2col.h"
+#include "winograd.h"
 
 namespace napier::ISA {
+
+// The tile of Winograd's algorithm, or 0: results [n, o, p, q] summed over c, with the windows of d (docs/kernels.md).
+INLINE int winogradTile(const Conv2dSize& d, int64_t n, int64_t c, int64_t o, int64_t p, int64_t q, bool exact) {
+  bool fits = d.r == 3 && d.s == 3 && d.strideH == 1 && d.strideW == 1 && d.dilationH == 1 && d.dilationW == 1 &&
+              d.padH <= 2 && d.padW <= 2 && q <= 2048;
+  if (!fits || c < 16 || o < 16 || n * p * q < 256) return 0;
+  // Multiply-adds of the definition for one of the products, borders of half-filled tiles counted.
+  auto gain = [&](int64_t m) {
+    return 9 * double(p * q) / double(ceilDiv(p, m) * ceilDiv(q, m) * (m + 2) * (m + 2));
+  };
+  int best = !exact && gain(4) > 1.2 * gain(2) ? 4 : 2;
+  return gain(best) >= 1.4 ? best : 0;
+}
+
+INLINE WinogradSize winogradSize(const Conv2dSize& d) {
+  int64_t p = d.p(), q = d.q();
+  return {d.n, d.c / d.groups, d.h, d.w, d.o / d.groups, p, q, d.padH, d.padW, d.c * d.h * d.w, d.o * p * q};
+}
+// Of the convolution of dy by the rotated weights whose result is dx.
+INLINE WinogradSize winogradSizeOfX(const Conv2dSize& d) {
+  int64_t p = d.p(), q = d.q();
+  return {d.n, d.o / d.groups, p, q, d.c / d.groups, d.h, d.w, 2 - d.padH, 2 - d.padW, d.o * p * q, d.c * d.h * d.w};
+}
 
 // Elements that a block of columns may stage: 4 MB.
 constexpr double stageMost = 1 << 20;
@@ -52,9 +78,16 @@ INLINE void multiplyColumns(int64_t m, int64_t k, int64_t n, const A& a, const I
   multiply<T, Hold::shared, Hold::local>(m, n, k, a, ColumnsB<T>{columns}, c, cut);
 }
 
-template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d) {
+template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d, int64_t exact) {
   if (d.n == 0) return;
   int64_t cg = d.c / d.groups, og = d.o / d.groups, k = cg * d.r * d.s, pq = d.p() * d.q();
+  if constexpr (std::is_same_v<T, float>)
+    if (int tile = winogradTile(d, d.n, cg, og, d.p(), d.q(), exact))
+      return eachGroup(d, [&](int64_t g) {
+        (tile == 4 ? winograd<4, T, false> : winograd<2, T, false>)(y + g * og * pq, x + g * cg * d.h * d.w,
+                                                                   w + g * og * k, b ? b + g * og : nullptr,
+                                                                   winogradSize(d));
+      });
   Im2col<T> columns = columnsOf(x, d);
   if ((d.groups > 1 && d.c == d.groups) || wasteful(columns)) return conv2dDirect(y, x, w, b, d);
   eachGroup(d, [&](int64_t g) {
@@ -136,9 +169,15 @@ template <class T> static void gradXByTaps(T* dx, const T* dy, const T* w, const
   });
 }
 
-template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2dSize& d) {
+template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2dSize& d, int64_t exact) {
   if (d.n == 0) return;
   int64_t cg = d.c / d.groups, og = d.o / d.groups, rs = d.r * d.s, p = d.p(), q = d.q();
+  if constexpr (std::is_same_v<T, float>)
+    if (int tile = winogradTile(d, d.n, og, cg, d.h, d.w, exact))
+      return eachGroup(d, [&](int64_t g) {
+        (tile == 4 ? winograd<4, T, true> : winograd<2, T, true>)(dx + g * cg * d.h * d.w, dy + g * og * p * q,
+                                                                 w + g * og * cg * rs, nullptr, winogradSizeOfX(d));
+      });
   if ((d.groups > 1 && d.c == d.groups) || wasteful(columnsOf(dx, d))) return conv2dGradXDirect(dx, dy, w, d);
   // dx is a convolution of dy whose output is h x w.
   Im2col<T> columns{dy,
@@ -183,12 +222,18 @@ template <class T> struct TransposedGradient {
   }
 };
 
-template <class T> void conv2dGradW(T* dw, const T* dy, const T* x, const Conv2dSize& d) {
+template <class T> void conv2dGradW(T* dw, const T* dy, const T* x, const Conv2dSize& d, int64_t exact) {
   int64_t cg = d.c / d.groups, og = d.o / d.groups, m = cg * d.r * d.s, pq = d.p() * d.q(), k = d.n * pq;
   if (d.n == 0) {
     memset(dw, 0, size_t(d.o * m) * sizeof(T));
     return;
   }
+  if constexpr (std::is_same_v<T, float>)
+    if (int tile = winogradTile(d, d.n, cg, og, d.p(), d.q(), exact))
+      return eachGroup(d, [&](int64_t g) {
+        (tile == 4 ? winogradGradW<4, T> : winogradGradW<2, T>)(dw + g * og * m, dy + g * og * pq,
+                                                               x + g * cg * d.h * d.w, winogradSize(d));
+      });
   Im2col<T> columns = columnsOf(x, d);
   if ((d.groups > 1 && d.c == d.groups) || wasteful(columns)) return conv2dGradWDirect(dw, dy, x, d);
   Cut cut{evenPiece(m, 288, panelRows), evenPiece(og, 256, panelCols<T>), 1};

@@ -112,14 +112,19 @@ const broadcast = (operands) => {
   const [extents, strides, reach] = strided(operands);
   return [[product(extents), ...reach], [extents.length, ...extents, ...strides.flat()]];
 };
-const conv = (order) => {
+const conv = (order, ...numbers) => {
   const groups = some(2);
-  const [n, c, h, w, o] = [dim(3), groups * some(3), some(7), some(7), groups * some(3)];
-  const [r, s, padH, padW, strideH, strideW, dilationH, dilationW] = [some(3), some(3), below(3), below(3), some(2), some(2), some(2), some(2)];
+  const winograd = chance(0.2); // from 16 channels and 256 results on
+  const [n, c, h, w, o] = winograd
+    ? [dim(3), groups * (15 + some(3)), 12 + some(7), 12 + some(7), groups * (15 + some(3))]
+    : [dim(3), groups * some(3), some(7), some(7), groups * some(3)];
+  const [r, s, padH, padW, strideH, strideW, dilationH, dilationW] = winograd
+    ? [3, 3, below(4), below(3), 1, 1, 1, 1]
+    : [some(3), some(3), below(3), below(3), some(2), some(2), some(2), some(2)];
   const p = Math.floor((h + 2 * padH - dilationH * (r - 1) - 1) / strideH) + 1;
   const q = Math.floor((w + 2 * padW - dilationW * (s - 1) - 1) / strideW) + 1;
   const count = { x: n * c * h * w, y: n * o * p * q, w: (o * c * r * s) / groups, b: o };
-  return [[...order].map((letter) => count[letter]), [n, c, h, w, o, r, s, strideH, strideW, padH, padW, dilationH, dilationW, groups]];
+  return [[...order].map((letter) => count[letter]), [n, c, h, w, o, r, s, strideH, strideW, padH, padW, dilationH, dilationW, groups, ...numbers]];
 };
 const pool = (order, ...numbers) => {
   const [planes, h, w, r, s, strideH, strideW, dilationH, dilationW] = [dim(4), some(6), some(6), some(3), some(3), some(3), some(3), some(2), some(2)];
@@ -288,9 +293,9 @@ const RECIPES = {
     const counts = [batch * m * n, a || m * k === 0 ? m * k : batch * m * k, b || k * n === 0 ? k * n : batch * k * n, n];
     return [counts, [batch, m, n, k, below(2), below(2), a ? 0 : m * k, b ? 0 : k * n]];
   },
-  conv2d: () => conv("yxwb"),
-  conv2dGradX: () => conv("xyw"),
-  conv2dGradW: () => conv("wyx"),
+  conv2d: () => conv("yxwb", below(2)),
+  conv2dGradX: () => conv("xyw", below(2)),
+  conv2dGradW: () => conv("wyx", below(2)),
   maxPool2d: () => pool("yyx"),
   avgPool2d: () => pool("yx", below(2)),
   avgPool2dGrad: () => pool("xy", below(2)),
