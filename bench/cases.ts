@@ -13,6 +13,8 @@ export interface Case {
   /** Bytes read and written by one run, in 10^9. */
   gbyte: number;
   naive?: boolean;
+  /** The file that the case stands in, where op names of two files meet. */
+  suite?: "memory";
 }
 
 const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({

@@ -1,9 +1,9 @@
 /**
- * npm run bench -- [ops|steps|tables] [filter] [--json FILE] [--rounds N] [--budget MS]
+ * npm run bench -- [ops|steps|memory|tables] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
  *
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
  * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
- * the bench shapes of every op's case table, ours alone.
+ * the bench shapes of every op's case table, ours alone. --peers: of naive, pytorch and tuned, those that take part.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { addon } from "#lib/native.js";
 import { type Case, ops, steps } from "./cases.js";
+import { memory } from "./memory.js";
 import { measurePeak, type Peak } from "./peak.js";
 import { benchTables } from "./tables.js";
 
@@ -22,15 +23,17 @@ const { values, positionals } = parseArgs({
     json: { type: "string" },
     rounds: { type: "string", default: "3" },
     budget: { type: "string", default: "700" },
+    peers: { type: "string", default: "naive,pytorch,tuned" },
   },
 });
 const [first = "", ...others] = positionals;
-const suites: Record<string, Case[]> = { ops, steps };
-const chosen = suites[first] ?? [...ops, ...steps];
+const suites: Record<string, Case[]> = { ops, steps, memory };
+const chosen = suites[first] ?? [...ops, ...steps, ...memory];
 const filter = (suites[first] ? others : positionals).join(" ");
 const cases = chosen.filter((c) => c.name.includes(filter));
 const rounds = Number(values.rounds);
 const budget = Number(values.budget);
+const peers = values.peers.split(",");
 
 interface Contender {
   name: string;
@@ -80,8 +83,8 @@ function pytorch(): Contender[] {
     OMP_NUM_THREADS: threads,
   };
   return [
-    contender("pytorch", python, script, { OMP_NUM_THREADS: threads }),
-    contender("pytorch tuned", python, script, tuned),
+    ...(peers.includes("pytorch") ? [contender("pytorch", python, script, { OMP_NUM_THREADS: threads })] : []),
+    ...(peers.includes("tuned") ? [contender("pytorch tuned", python, script, tuned)] : []),
   ];
 }
 
@@ -128,7 +131,7 @@ if (first === "tables") {
 
 const contenders = [
   contender("napier", process.execPath, [here("./contenders/napier.js")]),
-  contender("naive", process.execPath, [here("./contenders/naive.js")]),
+  ...(peers.includes("naive") ? [contender("naive", process.execPath, [here("./contenders/naive.js")])] : []),
   ...pytorch(),
 ];
 console.log(

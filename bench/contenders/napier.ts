@@ -2,6 +2,7 @@
 import { crossEntropy, grad, manualSeed, nn, optim, rand, randn, scope, type Tensor, tensor } from "napier";
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
+import { memoryOp } from "./memory.js";
 import { serve } from "./serve.js";
 
 manualSeed(0);
@@ -50,7 +51,10 @@ function step(name: string): (() => Promise<void>) | null {
   return null;
 }
 
-function build({ name, op, params }: Case): (() => Promise<void> | void) | null {
+function build(c: Case): (() => Promise<void> | void) | null {
+  const { name, op, params } = c;
+  const memory = c.suite === "memory" ? memoryOp(c) : null;
+  if (memory) return run(memory);
   const p = params as Record<string, number>;
   const picture = (requiresGrad = false): Tensor => {
     const x = rand([p.n!, p.c!, p.h!, p.h!]);

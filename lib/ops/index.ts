@@ -28,6 +28,7 @@ export {
 export * from "./einsum.js";
 export * from "./elementwise.js";
 export * from "./embedding.js";
+export { Fused, fuse } from "./fuse.js";
 export * from "./gather.js";
 export * from "./gridSample.js";
 export * from "./groupNorm.js";
