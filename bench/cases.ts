@@ -15,6 +15,8 @@ export interface Case {
   naive?: boolean;
   /** Takes so long that it runs without a warm-up. */
   once?: boolean;
+  /** The file that the case stands in, where op names of two files meet. */
+  suite?: "memory";
 }
 
 const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({

@@ -1,9 +1,10 @@
 /**
- * npm run bench -- [ops|steps|tables|knn] [filter] [--json FILE] [--rounds N] [--budget MS]
+ * npm run bench -- [ops|steps|memory|tables|knn] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
  *
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
  * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
- * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts).
+ * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts). --peers: of naive,
+ * pytorch and tuned, those that take part.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -14,6 +15,7 @@ import { addon } from "#lib/native.js";
 import { type Case, ops, steps } from "./cases.js";
 import { type Contender, contender, ours, python, rivals } from "./contender.js";
 import { benchKnn } from "./knn.js";
+import { memory } from "./memory.js";
 import { measurePeak, type Peak } from "./peak.js";
 import { benchTables } from "./tables.js";
 
@@ -23,15 +25,17 @@ const { values, positionals } = parseArgs({
     json: { type: "string" },
     rounds: { type: "string", default: "3" },
     budget: { type: "string", default: "700" },
+    peers: { type: "string", default: "naive,pytorch,tuned" },
   },
 });
 const [first = "", ...others] = positionals;
-const suites: Record<string, Case[]> = { ops, steps };
-const chosen = suites[first] ?? [...ops, ...steps];
+const suites: Record<string, Case[]> = { ops, steps, memory };
+const chosen = suites[first] ?? [...ops, ...steps, ...memory];
 const filter = (suites[first] ? others : positionals).join(" ");
 const cases = chosen.filter((c) => c.name.includes(filter));
 const rounds = Number(values.rounds);
 const budget = Number(values.budget);
+const peers = values.peers.split(",");
 
 /** PyTorch's better setting: jemalloc that keeps its pages, pinned threads (docs/benchmarks.md). */
 function pytorch(): Contender[] {
@@ -54,8 +58,8 @@ function pytorch(): Contender[] {
     OMP_NUM_THREADS: threads,
   };
   return [
-    contender("pytorch", python, script, { OMP_NUM_THREADS: threads }),
-    contender("pytorch tuned", python, script, tuned),
+    ...(peers.includes("pytorch") ? [contender("pytorch", python, script, { OMP_NUM_THREADS: threads })] : []),
+    ...(peers.includes("tuned") ? [contender("pytorch tuned", python, script, tuned)] : []),
   ];
 }
 
@@ -108,8 +112,10 @@ if (first === "knn") {
 
 const contenders = [
   ours(),
-  ours("napier eager", { NAPIER_BENCH: "eager" }),
-  contender("naive", process.execPath, [fileURLToPath(new URL("./contenders/naive.js", import.meta.url))]),
+  ...(cases.some((c) => c.op === "step") ? [ours("napier eager", { NAPIER_BENCH: "eager" })] : []),
+  ...(peers.includes("naive")
+    ? [contender("naive", process.execPath, [fileURLToPath(new URL("./contenders/naive.js", import.meta.url))])]
+    : []),
   ...pytorch(),
 ];
 console.log(

@@ -125,6 +125,7 @@ export interface Kernels extends Elementwise {
   logicalNot(y: T, x: T, n: number): void;
   where(y: T, c: T, a: T, b: T, ...s: Size): void;
   addInto(y: T, x: T, alpha: number, n: number): void;
+  fuse(y: T, x: Tensors, program: T, n: number): void;
   // ---- Moving, casting, filling
   copyStrided(y: T, x: T, offset: number, ...s: Size): void;
   writeStrided(y: T, x: T, offset: number, ...s: Size): void;
@@ -175,19 +176,45 @@ export interface Kernels extends Elementwise {
   softmaxGrad(dx: T, dy: T, y: T, ...s: Size): void;
   logSoftmax(y: T, x: T, ...s: Size): void;
   logSoftmaxGrad(dx: T, dy: T, y: T, ...s: Size): void;
-  batchNorm(y: T, mean: T, variance: T, x: T, w: Maybe, b: Maybe, eps: number, ...s: Size): void;
-  batchNormInfer(y: T, x: T, mean: T, variance: T, w: Maybe, b: Maybe, eps: number, ...s: Size): void;
+  batchNorm(
+    y: T,
+    mean: T,
+    variance: T,
+    x: T,
+    r: Maybe,
+    w: Maybe,
+    b: Maybe,
+    eps: number,
+    relu: number,
+    ...s: Size
+  ): void;
+  batchNormInfer(
+    y: T,
+    x: T,
+    r: Maybe,
+    mean: T,
+    variance: T,
+    w: Maybe,
+    b: Maybe,
+    eps: number,
+    relu: number,
+    ...s: Size
+  ): void;
   batchNormGrad(
     dx: Maybe,
+    dr: Maybe,
     dw: Maybe,
     db: Maybe,
     dy: T,
     x: T,
+    y: Maybe,
     mean: T,
     variance: T,
     w: Maybe,
+    b: Maybe,
     eps: number,
     training: number,
+    relu: number,
     ...s: Size
   ): void;
   batchNormUpdate(

@@ -78,6 +78,13 @@ template <class A, class B> INLINE bool sameCounts(const A& a, const B& b) {
   return true;
 }
 
+// Whether all tensors of a list have n elements.
+template <class A> INLINE bool allCount(const A& a, int64_t n) {
+  for (int64_t i = 0; i < a.length; i++)
+    if (a.items[i].count != n) return false;
+  return true;
+}
+
 // A value that only the kernel could see was wrong. The lowest flat index is kept, whatever the threads.
 struct Fault {
   int64_t index = INT64_MAX, value = 0, low = 0, high = 0;

@@ -175,6 +175,15 @@ void parallelFor(int64_t n, int64_t grain, void (*fn)(void* ctx, int64_t begin, 
   p.run(n, grain, fn, ctx);
 }
 
+int64_t streamBytes() {
+  static const int64_t bytes = [] {
+    const char* text = getenv("NAPIER_STREAM_BYTES");
+    const long long n = text ? atoll(text) : 0;
+    return n > 0 ? int64_t(n) : int64_t(32) << 20;
+  }();
+  return bytes;
+}
+
 int threadCount() { return pool().wanted.load() + 1; }
 
 void setThreadCount(int threads) {

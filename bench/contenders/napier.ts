@@ -15,6 +15,7 @@ import {
 } from "napier";
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
+import { memoryOp } from "./memory.js";
 import { serve } from "./serve.js";
 import { makeStep } from "./steps.js";
 
@@ -59,8 +60,11 @@ function step(name: string): () => Promise<void> {
   };
 }
 
-async function build({ name, op, params }: Case): Promise<(() => Promise<void> | void) | null> {
+async function build(c: Case): Promise<(() => Promise<void> | void) | null> {
+  const { name, op, params } = c;
   if (op !== "step" && process.env.NAPIER_BENCH === "eager") return null; // only steps have two forms
+  const memory = c.suite === "memory" ? memoryOp(c) : null;
+  if (memory) return run(memory);
   const p = params as Record<string, number>;
   const picture = (requiresGrad = false): Tensor => {
     const x = rand([p.n!, p.c!, p.h!, p.h!]);

@@ -53,8 +53,8 @@ export class ConvNet extends Module {
 
   /** [n, c, h, w] to scores [n, classes] */
   forward(x: Tensor): Tensor {
-    const a = this.bn1.forward(this.conv1.forward(x)).relu().maxPool2d(2);
-    const b = this.bn2.forward(this.conv2.forward(a)).relu().maxPool2d(2);
+    const a = this.bn1.forward(this.conv1.forward(x), { activation: "relu" }).maxPool2d(2);
+    const b = this.bn2.forward(this.conv2.forward(a), { activation: "relu" }).maxPool2d(2);
     return this.fc2.forward(this.dropout.forward(this.fc1.forward(b.flatten(1)).relu()));
   }
 }

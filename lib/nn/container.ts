@@ -3,7 +3,9 @@
  */
 import { expect } from "../errors.js";
 import type { Tensor } from "../tensor.js";
+import { ReLU } from "./activation.js";
 import { type Layer, Module } from "./module.js";
+import { BatchNorm1d, BatchNorm2d, BatchNorm3d } from "./norm.js";
 
 abstract class Container<M extends Module> extends Module implements Iterable<M> {
   #count = 0;
@@ -52,8 +54,16 @@ abstract class Container<M extends Module> extends Module implements Iterable<M>
   }
 }
 
+type AnyBatchNorm = BatchNorm1d | BatchNorm2d | BatchNorm3d;
+const BATCH_NORMS: readonly unknown[] = [BatchNorm1d, BatchNorm2d, BatchNorm3d];
+/** Whether a module's forward is its class's own: hooks replace it. */
+const untouched = (m: Module): boolean => !Object.hasOwn(m, "forward");
+const takesRelu = (m: Module, next: Module | undefined): m is AnyBatchNorm =>
+  next?.constructor === ReLU && BATCH_NORMS.includes(m.constructor) && untouched(m) && untouched(next);
+
 /**
- * Layers one after the other.
+ * Layers one after the other. A batch normalisation with a ReLU behind it runs as one pass, with the same bits, unless one
+ * of them has hooks.
  *
  * @example
  * const net = new nn.Sequential(new nn.Linear(4, 8), new nn.ReLU(), new nn.Linear(8, 2));
@@ -72,7 +82,13 @@ export class Sequential extends Container<Layer> {
 
   /** The output of the last layer; x itself where there is none. */
   forward(x: Tensor): Tensor {
-    for (const layer of this) x = layer.forward(x);
+    for (let i = 0; i < this.length; i++) {
+      const layer = this.at(i);
+      if (i + 1 < this.length && takesRelu(layer, this.at(i + 1))) {
+        x = layer.forward(x, { activation: "relu" });
+        i++;
+      } else x = layer.forward(x);
+    }
     return x;
   }
 }

@@ -19,6 +19,7 @@ export * from "./distance.js";
 export * from "./einsum.js";
 export * from "./elementwise.js";
 export * from "./embedding.js";
+export { Fused, fuse } from "./fuse.js";
 export * from "./gather.js";
 export * from "./gridSample.js";
 export * from "./groupNorm.js";

@@ -31,9 +31,10 @@ template <class T> struct Gathered {
   }
 };
 
-template <class T, class A, class B, class F> INLINE void mapRow(T* y, A a, B b, int64_t n, const F& f) {
+template <class T, class A, class B, class F> INLINE void mapRow(T* y, A a, B b, int64_t n, bool around, const F& f) {
+  around = around && reinterpret_cast<uintptr_t>(y) % kVectorBytes == 0;
   int64_t i = 0;
-  for (; i + width<T> <= n; i += width<T>) store<T>(y + i, f(a.whole(i), b.whole(i)));
+  for (; i + width<T> <= n; i += width<T>) put<T>(y + i, f(a.whole(i), b.whole(i)), around);
   if (i < n) storePart<T>(y + i, f(a.part(i, n - i), b.part(i, n - i)), n - i);
 }
 
@@ -43,14 +44,16 @@ INLINE void broadcast2(T* y, const T* a, const T* b, const BroadcastSize& size, 
   if (n == 0) return;
   const BroadcastSize s = collapse(size);
   const int64_t sa = s.stride[0][s.rank - 1], sb = s.stride[1][s.rank - 1];
+  const bool around = y != a && y != b && goesAround(y, n);
   parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
     segments(s, begin, end, [&](int64_t at, const int64_t* offset, int64_t length) {
       const T *ra = a + offset[0], *rb = b + offset[1];
-      if (sa == 1 && sb == 1) mapRow(y + at, Consecutive<T>{ra}, Consecutive<T>{rb}, length, f);
-      else if (sa == 1 && sb == 0) mapRow(y + at, Consecutive<T>{ra}, Constant<T>{splat(*rb)}, length, f);
-      else if (sa == 0 && sb == 1) mapRow(y + at, Constant<T>{splat(*ra)}, Consecutive<T>{rb}, length, f);
-      else mapRow(y + at, Gathered<T>{ra, sa}, Gathered<T>{rb, sb}, length, f);
+      if (sa == 1 && sb == 1) mapRow(y + at, Consecutive<T>{ra}, Consecutive<T>{rb}, length, around, f);
+      else if (sa == 1 && sb == 0) mapRow(y + at, Consecutive<T>{ra}, Constant<T>{splat(*rb)}, length, around, f);
+      else if (sa == 0 && sb == 1) mapRow(y + at, Constant<T>{splat(*ra)}, Consecutive<T>{rb}, length, around, f);
+      else mapRow(y + at, Gathered<T>{ra, sa}, Gathered<T>{rb, sb}, length, around, f);
     });
+    if (around) streamed();
   });
 }
 

@@ -1,4 +1,5 @@
-// Elementwise loops: one vector at a time, the tail by the same expression on a partial vector, chunks by size alone.
+// Elementwise loops: one vector at a time, the tail by the same expression on a partial vector, chunks by size alone. What
+// is too large for the caches is written past them.
 #pragma once
 #include "simd.h"
 
@@ -7,21 +8,35 @@ namespace napier::ISA {
 // Elements a chunk: some 10 us of bandwidth-bound work from the cache, more of a polynomial.
 constexpr int64_t kMapGrain = 32768;
 
+// Whether y, of n elements, is written past the caches: then its lines are not read first, and 4 n bytes less move. Not
+// where y is an input too, whose lines are there already.
+template <class T> INLINE bool goesAround(const T* y, int64_t n) {
+  return n >= streamBytes() / int64_t(sizeof(T)) && reinterpret_cast<uintptr_t>(y) % kVectorBytes == 0;
+}
+template <class T> INLINE void put(T* p, Vec<T> v, bool around) {
+  if (around) stream<T>(p, v);
+  else store<T>(p, v);
+}
+
 // y[i] = f(x[i]). y may be x.
 template <class T, class F> INLINE void map1(T* y, const T* x, int64_t n, const F& f) {
+  const bool around = y != x && goesAround(y, n);
   parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
     int64_t i = begin;
-    for (; i + width<T> <= end; i += width<T>) store<T>(y + i, f(load(x + i)));
+    for (; i + width<T> <= end; i += width<T>) put<T>(y + i, f(load(x + i)), around);
     if (i < end) storePart<T>(y + i, f(loadPart(x + i, end - i)), end - i);
+    if (around) streamed();
   });
 }
 
 // y[i] = f(a[i], b[i]). y may be a or b.
 template <class T, class F> INLINE void map2(T* y, const T* a, const T* b, int64_t n, const F& f) {
+  const bool around = y != a && y != b && goesAround(y, n);
   parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
     int64_t i = begin;
-    for (; i + width<T> <= end; i += width<T>) store<T>(y + i, f(load(a + i), load(b + i)));
+    for (; i + width<T> <= end; i += width<T>) put<T>(y + i, f(load(a + i), load(b + i)), around);
     if (i < end) storePart<T>(y + i, f(loadPart(a + i, end - i), loadPart(b + i, end - i)), end - i);
+    if (around) streamed();
   });
 }
 

@@ -98,6 +98,16 @@ template <class Tile> INLINE bool transposes(const StridedSize& s, const Tile& t
   return true;
 }
 
+// Bytes as memcpy, but past the caches where `around`.
+INLINE void copyBytes(void* to, const void* from, int64_t bytes, bool around) {
+  auto* y = static_cast<uint8_t*>(to);
+  auto* x = static_cast<const uint8_t*>(from);
+  int64_t i = 0;
+  if (around && reinterpret_cast<uintptr_t>(y) % kVectorBytes == 0)
+    for (; i + kVectorBytes <= bytes; i += kVectorBytes) stream<uint8_t>(y + i, load(x + i));
+  memcpy(y + i, x + i, size_t(bytes - i));
+}
+
 // y (contiguous) from x[offset + strides], which may be zero (broadcasting) or negative (flipping).
 template <class T> void copyStrided(T* y, const T* x, int64_t offset, const StridedSize& size) {
   const int64_t n = size.count();
@@ -106,16 +116,18 @@ template <class T> void copyStrided(T* y, const T* x, int64_t offset, const Stri
   const int64_t step = s.stride[0][s.rank - 1];
   x += offset;
   if (step != 1 && transposes(s, ReadTile<T>{y, x})) return;
+  const bool around = goesAround(y, n);
   parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
     segments(s, begin, end, [&](int64_t at, const int64_t* from, int64_t length) {
       const T* rx = x + from[0];
       T* ry = y + at;
-      if (step == 1 && length >= 16) memcpy(ry, rx, size_t(length) * sizeof(T));
+      if (step == 1 && length >= 16) copyBytes(ry, rx, length * int64_t(sizeof(T)), around);
       else if (step == 0)
         for (int64_t i = 0; i < length; i++) ry[i] = *rx;
       else
         for (int64_t i = 0; i < length; i++) ry[i] = rx[i * step];
     });
+    if (around) streamed();
   });
 }
 KERNEL(copyStrided)

@@ -1,10 +1,11 @@
-// Batch normalisation of x[n, c, inner] over n and inner (Ioffe & Szegedy 2015) and layer normalisation of rows (Ba et
-// al. 2016).
+// Batch normalisation of x[n, c, inner] over n and inner (Ioffe & Szegedy 2015), and what stands behind it in a residual
+// net in the same pass: y = relu(xh w + b + r). r and relu may each be absent.
 //
 // One thread takes a channel from the statistics to y, so that its n planes are read from memory once and from L2
 // after. Sums: about the mean k of the channel's first plane, in one pass (with d = x - k, var = mean d^2 - (mean d)^2;
 // that plane is 1/n of the data, so (mean d)^2 < n var and nothing cancels), kDepth additions in T, then in double.
 #include "rows.h"
+#include <utility>
 
 namespace napier::ISA {
 
@@ -99,17 +100,47 @@ template <class T> INLINE Moments channelMoments(const T* x, const ChannelSize& 
   return {double(k) + d, variance < 0 ? 0 : variance};
 }
 
-// y = (x - mean) scale + b over the channel's planes
+// What follows the normalisation of an element v: r is added, and what is below 0 becomes 0 (NaN passes).
+template <bool Relu, class V> INLINE V rectified(V v) {
+  if constexpr (Relu) return v < V{} ? V{} : v;
+  else return v;
+}
+// The gradient of that, by its result: dy where it is above 0.
+template <class V> INLINE V passed(V y, V dy) { return y <= V{} ? V{} : dy; }
+
+// f<Relu>() for a flag that is known when the call runs: the loops have no branches.
+template <class F> INLINE void withFlag(bool flag, const F& f) {
+  if (flag) f(std::true_type{});
+  else f(std::false_type{});
+}
+
+// y = relu((x - mean) scale + b + r) over the channel's planes
 template <class T>
-INLINE void normaliseChannel(T* y, const T* x, T mean, T scale, T b, const ChannelSize& s, int64_t c) {
+INLINE void normaliseChannel(T* y, const T* x, const T* r, T mean, T scale, T b, bool relu, const ChannelSize& s,
+                             int64_t c) {
   const Vec<T> m = splat(mean), f = splat(scale), o = splat(b);
-  for (int64_t n = 0; n < s.n; n++) {
-    const T* xp = x + (n * s.c + c) * s.inner;
-    T* yp = y + (n * s.c + c) * s.inner;
-    along<T>(
-        s.inner, [&](int64_t i) { store(yp + i, fma(load(xp + i) - m, f, o)); },
-        [&](int64_t i, int64_t rest) { storePart(yp + i, fma(loadPart(xp + i, rest) - m, f, o), rest); });
-  }
+  withFlag(relu, [&](auto isRelu) {
+    withFlag(r != nullptr, [&](auto isAdded) {
+      constexpr bool kRelu = decltype(isRelu)::value, kAdded = decltype(isAdded)::value;
+      for (int64_t n = 0; n < s.n; n++) {
+        const int64_t at = (n * s.c + c) * s.inner;
+        const T *xp = x + at, *rp = kAdded ? r + at : nullptr;
+        T* yp = y + at;
+        along<T>(
+            s.inner,
+            [&](int64_t i) {
+              Vec<T> v = fma(load(xp + i) - m, f, o);
+              if constexpr (kAdded) v += load(rp + i);
+              store(yp + i, rectified<kRelu>(v));
+            },
+            [&](int64_t i, int64_t rest) {
+              Vec<T> v = fma(loadPart(xp + i, rest) - m, f, o);
+              if constexpr (kAdded) v += loadPart(rp + i, rest);
+              storePart(yp + i, rectified<kRelu>(v), rest);
+            });
+      }
+    });
+  });
 }
 
 // inner = 1: x is [n, c] and neighbouring channels lie in one register; body(first, count) for blocks of channels.
@@ -124,9 +155,19 @@ template <class T, class Body> INLINE void channelBlocks(const ChannelSize& s, i
   });
 }
 
-// mean, variance (biased): [c]; w, b: [c] or absent
+// w / sqrt(variance + eps): the same bits wherever it is computed, so that the gradient finds the elements that relu cut.
+template <class T> INLINE T scaleOf(T variance, const T* w, double eps, int64_t c) {
+  return T(rootReciprocal(double(variance) + eps) * (w ? double(w[c]) : 1));
+}
+template <class T> INLINE T finished(T v, const T* r, int64_t i, int64_t relu) {
+  if (r) v += r[i];
+  return relu && v < 0 ? T(0) : v;
+}
+
+// mean, variance (biased): [c]; w, b: [c] or absent; r: as x, or absent
 template <class T>
-void batchNorm(T* y, T* mean, T* variance, const T* x, const T* w, const T* b, double eps, const ChannelSize& s) {
+void batchNorm(T* y, T* mean, T* variance, const T* x, const T* r, const T* w, const T* b, double eps, int64_t relu,
+               const ChannelSize& s) {
   if (s.inner == 1 && s.n)
     return channelBlocks<T>(s, 3, [&](int64_t c, int64_t count) {
       double sum[kChannels] = {}, squares[kChannels] = {};
@@ -142,11 +183,14 @@ void batchNorm(T* y, T* mean, T* variance, const T* x, const T* w, const T* b, d
         v = v < 0 ? 0 : v;
         mean[c + j] = m[j] = T(double(x[c + j]) + d);
         variance[c + j] = T(v);
-        scale[j] = T(rootReciprocal(v + eps) * (w ? double(w[c + j]) : 1));
+        scale[j] = scaleOf(variance[c + j], w, eps, c + j);
         offset[j] = b ? b[c + j] : T(0);
       }
       for (int64_t n = 0; n < s.n; n++)
-        for (int64_t j = 0; j < count; j++) y[n * s.c + c + j] = (x[n * s.c + c + j] - m[j]) * scale[j] + offset[j];
+        for (int64_t j = 0; j < count; j++) {
+          const int64_t i = n * s.c + c + j;
+          y[i] = finished((x[i] - m[j]) * scale[j] + offset[j], r, i, relu);
+        }
     });
   parallel(s.c, grainOf(s.n * s.inner * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; c++) {
@@ -157,60 +201,70 @@ void batchNorm(T* y, T* mean, T* variance, const T* x, const T* w, const T* b, d
       Moments at = channelMoments(x, s, c);
       mean[c] = T(at.mean);
       variance[c] = T(at.variance);
-      T scale = T(rootReciprocal(at.variance + eps) * (w ? double(w[c]) : 1));
-      normaliseChannel(y, x, mean[c], scale, b ? b[c] : T(0), s, c);
+      normaliseChannel(y, x, r, mean[c], scaleOf(variance[c], w, eps, c), b ? b[c] : T(0), relu != 0, s, c);
     }
   });
 }
 KERNEL(batchNorm)
 
-// y = (x - mean) / sqrt(variance + eps) w + b with given statistics
+// The same with given statistics.
 template <class T>
-void batchNormInfer(T* y, const T* x, const T* mean, const T* variance, const T* w, const T* b, double eps,
-                    const ChannelSize& s) {
-  auto scaleOf = [&](int64_t c) { return T(rootReciprocal(double(variance[c]) + eps) * (w ? double(w[c]) : 1)); };
+void batchNormInfer(T* y, const T* x, const T* r, const T* mean, const T* variance, const T* w, const T* b, double eps,
+                    int64_t relu, const ChannelSize& s) {
   if (s.inner == 1)
     return channelBlocks<T>(s, 2, [&](int64_t c, int64_t count) {
       T scale[kChannels];
-      for (int64_t j = 0; j < count; j++) scale[j] = scaleOf(c + j);
+      for (int64_t j = 0; j < count; j++) scale[j] = scaleOf(variance[c + j], w, eps, c + j);
       for (int64_t n = 0; n < s.n; n++)
-        for (int64_t j = 0; j < count; j++)
-          y[n * s.c + c + j] = (x[n * s.c + c + j] - mean[c + j]) * scale[j] + (b ? b[c + j] : T(0));
+        for (int64_t j = 0; j < count; j++) {
+          const int64_t i = n * s.c + c + j;
+          y[i] = finished((x[i] - mean[c + j]) * scale[j] + (b ? b[c + j] : T(0)), r, i, relu);
+        }
     });
   parallel(s.c, grainOf(s.n * s.inner * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; c++) normaliseChannel(y, x, mean[c], scaleOf(c), b ? b[c] : T(0), s, c);
+    for (int64_t c = begin; c < end; c++)
+      normaliseChannel(y, x, r, mean[c], scaleOf(variance[c], w, eps, c), b ? b[c] : T(0), relu != 0, s, c);
   });
 }
 KERNEL(batchNormInfer)
 
-// With N = n inner, r = 1 / sqrt(variance + eps), xh = (x - mean) r:
-//   db = sum dy, dw = sum dy xh, dx = w r (dy - db / N - xh dw / N); with given statistics dx = w r dy.
-// Two passes over dy and x; dx, dw, db may each be absent.
+// With N = n inner, q = 1 / sqrt(variance + eps), xh = (x - mean) q, and g = dy where relu passed it (all of dy without):
+//   dr = g, db = sum g, dw = sum g xh, dx = w q (g - db / N - xh dw / N); with given statistics dx = w q g.
+// relu passed what is above 0 in y, or, where y is absent (nothing was added), in y computed again from x.
+// Two passes over dy and x; dx, dr, dw, db may each be absent.
 template <class T>
-void batchNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, const T* variance, const T* w,
-                   double eps, int64_t training, const ChannelSize& size) {
+void batchNormGrad(T* dx, T* dr, T* dw, T* db, const T* dy, const T* x, const T* y, const T* mean, const T* variance,
+                   const T* w, const T* b, double eps, int64_t training, int64_t relu, const ChannelSize& size) {
   const ChannelSize s = size.inner == 0 ? ChannelSize{0, size.c, 0} : size; // n may be anything where x is empty
-  // dx = dy p - (x - m) q - o
+  // dx = g p - (x - m) q - o
   struct Line {
     T p, q, o;
   };
   const double count = double(s.n) * double(s.inner);
-  auto finish = [&](int64_t c, double sum, double dot) { // sum dy, sum dy (x - mean)
+  auto finish = [&](int64_t c, double sum, double dot) { // sum g, sum g (x - mean)
     double r = rootReciprocal(double(variance[c]) + eps), p = r * (w ? double(w[c]) : 1);
     if (db) db[c] = T(sum);
     if (dw) dw[c] = T(dot * r);
     return training ? Line{T(p), T(p * dot * r * r / count), T(p * sum / count)} : Line{T(p), T(0), T(0)};
   };
-  const bool sums = training || dw || db;
+  const bool sums = training || dw || db || dr;
   if (s.inner == 1)
     return channelBlocks<T>(s, 4, [&](int64_t c, int64_t width) {
+      T scale[kChannels];
+      for (int64_t j = 0; j < width; j++) scale[j] = scaleOf(variance[c + j], w, eps, c + j);
+      auto slope = [&](int64_t i, int64_t j) {
+        if (!relu) return dy[i];
+        return passed(y ? y[i] : (x[i] - mean[c + j]) * scale[j] + (b ? b[c + j] : T(0)), dy[i]);
+      };
       double sum[kChannels] = {}, dot[kChannels] = {};
       if (sums)
         for (int64_t n = 0; n < s.n; n++)
           for (int64_t j = 0; j < width; j++) {
-            double g = double(dy[n * s.c + c + j]);
-            sum[j] += g;
-            dot[j] += g * double(x[n * s.c + c + j] - mean[c + j]);
+            const int64_t i = n * s.c + c + j;
+            const T g = slope(i, j);
+            if (dr) dr[i] = g;
+            sum[j] += double(g);
+            dot[j] += double(g) * double(x[i] - mean[c + j]);
           }
       T p[kChannels], q[kChannels], o[kChannels];
       for (int64_t j = 0; j < width; j++) {
@@ -221,44 +275,64 @@ void batchNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, 
         for (int64_t n = 0; n < s.n; n++)
           for (int64_t j = 0; j < width; j++) {
             int64_t i = n * s.c + c + j;
-            dx[i] = dy[i] * p[j] - (x[i] - mean[c + j]) * q[j] - o[j];
+            dx[i] = slope(i, j) * p[j] - (x[i] - mean[c + j]) * q[j] - o[j];
           }
     });
-  parallel(s.c, grainOf(s.n * s.inner * 5 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; c++) {
-      const Vec<T> m = splat(mean[c]);
-      PairSum<T> pair;
-      if (sums)
+  // Of: how g comes from element i of a plane: 0 dy itself, 1 by y, 2 by y computed again.
+  auto channels = [&](auto of) {
+    constexpr int kOf = decltype(of)::value;
+    parallel(s.c, grainOf(s.n * s.inner * 5 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; c++) {
+        const Vec<T> m = splat(mean[c]), scale = splat(scaleOf(variance[c], w, eps, c)), offset = splat(b ? b[c] : T(0));
+        auto slope = [&](const auto& read, int64_t i) {
+          Vec<T> g = read(dy + i);
+          if constexpr (kOf == 1) g = passed(read(y + i), g);
+          if constexpr (kOf == 2) g = passed(fma(read(x + i) - m, scale, offset), g);
+          return g;
+        };
+        const auto whole = [](const T* p) { return load(p); };
+        PairSum<T> pair;
+        if (sums)
+          for (int64_t n = 0; n < s.n; n++) {
+            const int64_t at = (n * s.c + c) * s.inner;
+            pair.plane(
+                s.inner,
+                [&](int64_t i, Vec<T>& a, Vec<T>& b) {
+                  Vec<T> g = slope(whole, at + i);
+                  if (dr) store(dr + at + i, g);
+                  a += g;
+                  b = fma(g, load(x + at + i) - m, b);
+                },
+                [&](int64_t i, int64_t rest, Vec<T>& a, Vec<T>& b) {
+                  const auto part = [=](const T* p) { return loadPart(p, rest); };
+                  Vec<T> g = slope(part, at + i);
+                  if (dr) storePart(dr + at + i, g, rest);
+                  a += g;
+                  b = fma(g, lanesBelow<T>(rest) ? loadPart(x + at + i, rest) - m : Vec<T>{}, b);
+                });
+          }
+        pair.widen();
+        Line line = finish(c, pair.wideA.total(), pair.wideB.total());
+        if (!dx) continue;
+        const Vec<T> p = splat(line.p), q = splat(-line.q), o = splat(line.o);
         for (int64_t n = 0; n < s.n; n++) {
-          const T *xp = x + (n * s.c + c) * s.inner, *gp = dy + (n * s.c + c) * s.inner;
-          pair.plane(
+          const int64_t at = (n * s.c + c) * s.inner;
+          along<T>(
               s.inner,
-              [&](int64_t i, Vec<T>& a, Vec<T>& b) {
-                Vec<T> g = load(gp + i);
-                a += g;
-                b = fma(g, load(xp + i) - m, b);
+              [&](int64_t i) {
+                store(dx + at + i, fma(slope(whole, at + i), p, fma(load(x + at + i) - m, q, -o)));
               },
-              [&](int64_t i, int64_t rest, Vec<T>& a, Vec<T>& b) {
-                Vec<T> g = loadPart(gp + i, rest);
-                a += g;
-                b = fma(g, lanesBelow<T>(rest) ? loadPart(xp + i, rest) - m : Vec<T>{}, b);
+              [&](int64_t i, int64_t rest) {
+                const auto part = [=](const T* p) { return loadPart(p, rest); };
+                storePart(dx + at + i, fma(slope(part, at + i), p, fma(part(x + at + i) - m, q, -o)), rest);
               });
         }
-      pair.widen();
-      Line line = finish(c, pair.wideA.total(), pair.wideB.total());
-      if (!dx) continue;
-      const Vec<T> p = splat(line.p), q = splat(-line.q), o = splat(line.o);
-      for (int64_t n = 0; n < s.n; n++) {
-        const T *xp = x + (n * s.c + c) * s.inner, *gp = dy + (n * s.c + c) * s.inner;
-        T* dp = dx + (n * s.c + c) * s.inner;
-        along<T>(
-            s.inner, [&](int64_t i) { store(dp + i, fma(load(gp + i), p, fma(load(xp + i) - m, q, -o))); },
-            [&](int64_t i, int64_t rest) {
-              storePart(dp + i, fma(loadPart(gp + i, rest), p, fma(loadPart(xp + i, rest) - m, q, -o)), rest);
-            });
       }
-    }
-  });
+    });
+  };
+  if (!relu) channels(std::integral_constant<int, 0>{});
+  else if (y) channels(std::integral_constant<int, 1>{});
+  else channels(std::integral_constant<int, 2>{});
 }
 KERNEL(batchNormGrad)
 
@@ -273,117 +347,5 @@ void batchNormUpdate(T* runningMean, T* runningVariance, const T* mean, const T*
   }
 }
 KERNEL(batchNormUpdate)
-
-// Over the last `cols` elements: mean, then the variance about it, then y, while the row is in L1.
-// mean, rstd: [rows], saved for the gradient; w, b: [cols] or absent
-template <class T>
-void layerNorm(T* y, T* mean, T* rstd, const T* x, const T* w, const T* b, double eps, int64_t rows, int64_t cols) {
-  parallel(rows, grainOf(cols * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      const T* xr = x + row * cols;
-      T* yr = y + row * cols;
-      T m = sumRow<T>(
-                cols, [&](Vec<T> a, int64_t i) { return a + load(xr + i); },
-                [&](Vec<T> a, int64_t i, int64_t rest) { return a + loadPart(xr + i, rest); }) /
-            T(cols);
-      Vec<T> shift = splat(m);
-      T squares = sumRow<T>(
-          cols,
-          [&](Vec<T> a, int64_t i) {
-            Vec<T> d = load(xr + i) - shift;
-            return fma(d, d, a);
-          },
-          [&](Vec<T> a, int64_t i, int64_t rest) {
-            Vec<T> d = lanesBelow<T>(rest) ? loadPart(xr + i, rest) - shift : Vec<T>{};
-            return fma(d, d, a);
-          });
-      T r = T(rootReciprocal(double(squares) / double(cols) + eps));
-      Vec<T> scale = splat(r);
-      mean[row] = m;
-      rstd[row] = r;
-      auto finish = [=](Vec<T> v, Vec<T> wi, Vec<T> bi) { return fma((v - shift) * scale, wi, bi); };
-      if (w && b)
-        along<T>(
-            cols, [&](int64_t i) { store(yr + i, finish(load(xr + i), load(w + i), load(b + i))); },
-            [&](int64_t i, int64_t rest) {
-              storePart(yr + i, finish(loadPart(xr + i, rest), loadPart(w + i, rest), loadPart(b + i, rest)), rest);
-            });
-      else
-        for (int64_t i = 0; i < cols; i++) {
-          T h = (xr[i] - m) * r;
-          yr[i] = (w ? h * w[i] : h) + (b ? b[i] : T(0));
-        }
-    }
-  });
-}
-KERNEL(layerNorm)
-
-// With g = dy w, xh = (x - mean) rstd: dx = rstd (g - mean(g) - xh mean(g xh)), dw = sum dy xh, db = sum dy over rows.
-// Rows go in chunks of kRowChunk; a chunk sums its dw and db in one line of `partial`, the lines are added in order.
-template <class T>
-void layerNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, const T* rstd, const T* w, int64_t rows,
-                   int64_t cols) {
-  constexpr int64_t kRowChunk = 64;
-  const int64_t chunks = (rows + kRowChunk - 1) / kRowChunk;
-  const bool sums = dw || db;
-  Scratch<T> partial(sums ? chunks * 2 * cols : 1); // [chunks, 2, cols]
-  parallel(chunks, grainOf(kRowChunk * cols * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t chunk = begin; chunk < end; chunk++) {
-      T *pw = partial + chunk * 2 * cols, *pb = pw + cols;
-      if (sums) memset(pw, 0, size_t(2 * cols) * sizeof(T));
-      int64_t last = (chunk + 1) * kRowChunk < rows ? (chunk + 1) * kRowChunk : rows;
-      for (int64_t row = chunk * kRowChunk; row < last; row++) {
-        const T *xr = x + row * cols, *gr = dy + row * cols;
-        const Vec<T> m = splat(mean[row]), r = splat(rstd[row]);
-        Vec<T> sumG{}, dot{};
-        auto gather = [&](Vec<T> g, Vec<T> xh, Vec<T> wi) {
-          sumG = fma(g, wi, sumG);
-          dot = fma(g * wi, xh, dot);
-        };
-        along<T>(
-            cols,
-            [&](int64_t i) {
-              Vec<T> g = load(gr + i), xh = (load(xr + i) - m) * r;
-              if (dx) gather(g, xh, w ? load(w + i) : splat(T(1)));
-              if (!sums) return;
-              store(pw + i, fma(g, xh, load(pw + i)));
-              store(pb + i, g + load(pb + i));
-            },
-            [&](int64_t i, int64_t rest) {
-              Vec<T> g = loadPart(gr + i, rest), xh = (loadPart(xr + i, rest) - m) * r;
-              xh = lanesBelow<T>(rest) ? xh : Vec<T>{};
-              if (dx) gather(g, xh, w ? loadPart(w + i, rest) : splat(T(1)));
-              if (!sums) return;
-              storePart(pw + i, fma(g, xh, loadPart(pw + i, rest)), rest);
-              storePart(pb + i, g + loadPart(pb + i, rest), rest);
-            });
-        if (!dx) continue;
-        T* dr = dx + row * cols;
-        const Vec<T> c1 = splat(sumLanes<T>(sumG) / T(cols)), c2 = splat(sumLanes<T>(dot) / T(cols));
-        auto slope = [&](Vec<T> g, Vec<T> v, Vec<T> wi) { return r * (g * wi - c1 - (v - m) * r * c2); };
-        along<T>(
-            cols, [&](int64_t i) { store(dr + i, slope(load(gr + i), load(xr + i), w ? load(w + i) : splat(T(1)))); },
-            [&](int64_t i, int64_t rest) {
-              storePart(dr + i,
-                        slope(loadPart(gr + i, rest), loadPart(xr + i, rest), w ? loadPart(w + i, rest) : splat(T(1))),
-                        rest);
-            });
-      }
-    }
-  });
-  if (sums)
-    parallel(cols, grainOf(chunks * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-      for (int64_t j = begin; j < end; j++) {
-        double sw = 0, sb = 0;
-        for (int64_t chunk = 0; chunk < chunks; chunk++) {
-          sw += double(partial[chunk * 2 * cols + j]);
-          sb += double(partial[(chunk * 2 + 1) * cols + j]);
-        }
-        if (dw) dw[j] = T(sw);
-        if (db) db[j] = T(sb);
-      }
-    });
-}
-KERNEL(layerNormGrad)
 
 } // namespace napier::ISA

@@ -51,3 +51,12 @@ it("convolves to the same bits with 1, 2, 3 and 4 threads", () => {
     addon.threads(before);
   }
 });
+
+it("writes past the caches with the same bits as through them", () => {
+  const around = fileURLToPath(new URL("../programs/around.mjs", import.meta.url));
+  const results = (env: Record<string, string>): string =>
+    execFileSync(process.execPath, [around], { env: { ...process.env, ...env }, encoding: "utf8" }).trim();
+  const through = results({});
+  expect(through).toMatch(/^[0-9a-f]{64}$/);
+  expect(results({ NAPIER_STREAM_BYTES: "64" })).toBe(through);
+}, 60_000);

@@ -29,6 +29,9 @@ INLINE Vec<uint64_t> mulEven(Vec<uint32_t> a, Vec<uint32_t> b) {
   return Vec<uint64_t>(_mm256_mul_epu32(__m256i(a), __m256i(b)));
 }
 
+// Past the caches, to a p on a register's boundary; streamed() before others may read what was written.
+template <class T> INLINE void stream(T* p, Vec<T> v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), __m256i(v)); }
+INLINE void streamed() { _mm_sfence(); }
 // The first n < width<T> elements; the others read as zero and are not written.
 template <class T> INLINE Vec<T> loadPart(const T* p, int64_t n) {
   if constexpr (sizeof(T) == 4)

@@ -29,6 +29,9 @@ INLINE Vec<uint64_t> mulEven(Vec<uint32_t> a, Vec<uint32_t> b) {
   return Vec<uint64_t>(_mm512_mul_epu32(__m512i(a), __m512i(b)));
 }
 
+// Past the caches, to a p on a register's boundary; streamed() before others may read what was written.
+template <class T> INLINE void stream(T* p, Vec<T> v) { _mm512_stream_si512(reinterpret_cast<__m512i*>(p), __m512i(v)); }
+INLINE void streamed() { _mm_sfence(); }
 // The first n < width<T> elements; the others read as zero and are not written.
 template <class T> INLINE Vec<T> loadPart(const T* p, int64_t n) {
   const uint64_t first = (uint64_t(1) << n) - 1;

@@ -29,6 +29,9 @@ INLINE Vec<uint64_t> mulEven(Vec<uint32_t> a, Vec<uint32_t> b) {
   return Vec<uint64_t>(vmull_u32(vmovn_u64(uint64x2_t(a)), vmovn_u64(uint64x2_t(b))));
 }
 
+// Through the caches as any store: what goes past them on x86 (avx2.h).
+template <class T> INLINE void stream(T* p, Vec<T> v) { memcpy(p, &v, sizeof v); }
+INLINE void streamed() {}
 // The first n < width<T> elements; the others read as zero and are not written.
 template <class T> INLINE Vec<T> loadPart(const T* p, int64_t n) {
   Vec<T> v{};

@@ -1,0 +1,31 @@
+// The ops that write large results past the caches, on operands of odd lengths, unaligned rows and more than one chunk.
+// Prints the SHA-256 of all results: with NAPIER_STREAM_BYTES=64 it must be the same as without.
+import { createHash } from "node:crypto";
+import { fuse, manualSeed, randn, scope } from "napier";
+
+manualSeed(7);
+const hash = createHash("sha256");
+const chain = fuse((x, y) => x.mul(1.5).add(y).relu().mul(x).sub(0.25).square());
+for (const dtype of ["float32", "float64"])
+  for (const shape of [[1], [37], [16, 64], [5, 33], [70_001], [131, 601]])
+    scope(() => {
+      const x = randn(shape).to(dtype);
+      const y = randn(shape).to(dtype);
+      const row = randn(shape.slice(-1)).to(dtype);
+      const results = [
+        x.relu(),
+        x.exp(),
+        x.gelu(),
+        x.add(1),
+        x.clamp(-1, 1),
+        x.add(y),
+        x.mul(row),
+        x.maximum(randn([1]).to(dtype)),
+        x.div(x),
+        x.slice([0, Math.max(1, shape[0] - 1)]),
+        chain(x, y),
+        x.add(1).mul_(2),
+      ];
+      for (const r of results) hash.update(new Uint8Array(r.dataSync(dtype).buffer));
+    });
+console.log(hash.digest("hex"));
