@@ -282,10 +282,14 @@ void layerNorm(T* y, T* mean, T* rstd, const T* x, const T* w, const T* b, doubl
     for (int64_t row = begin; row < end; row++) {
       const T* xr = x + row * cols;
       T* yr = y + row * cols;
-      T m = sumRow<T>(
-                cols, [&](Vec<T> a, int64_t i) { return a + load(xr + i); },
-                [&](Vec<T> a, int64_t i, int64_t rest) { return a + loadPart(xr + i, rest); }) /
-            T(cols);
+      // About the first element, so that the sum of values far from 0 loses nothing.
+      const Vec<T> first = splat(cols > 0 ? xr[0] : T(0));
+      T m = first[0] + sumRow<T>(
+                           cols, [&](Vec<T> a, int64_t i) { return a + (load(xr + i) - first); },
+                           [&](Vec<T> a, int64_t i, int64_t rest) {
+                             return a + (lanesBelow<T>(rest) ? loadPart(xr + i, rest) - first : Vec<T>{});
+                           }) /
+                           T(cols);
       Vec<T> shift = splat(m);
       T squares = sumRow<T>(
           cols,
