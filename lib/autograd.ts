@@ -17,7 +17,10 @@ export interface GraphNode {
   readonly edges: readonly (Edge | null)[];
   readonly outputs: readonly { shape: readonly number[]; dtype: Tensor["dtype"] }[];
   /** Gradients of the inputs, in the order of `edges`, from those of the outputs (null: none arrived). */
-  run(dys: (Tensor | null)[], wants: boolean[]): (Tensor | null)[];
+  /**
+   * `sums`: what has arrived for each input and may be written to; a gradient that was added there is answered as null.
+   */
+  run(dys: (Tensor | null)[], wants: boolean[], sums?: (Tensor | null)[]): (Tensor | null)[];
   /** Frees the saved values; running again then throws. */
   release(): void;
   hooks: Map<number, GradientHook[]> | null;
@@ -37,8 +40,14 @@ export interface Edge {
 /** Sees the gradient of a tensor; what it returns replaces it. */
 export type GradientHook = (dy: Tensor) => Tensor | undefined;
 type Tensors = Record<string, Tensor | null | undefined>;
+
+/** Makes a gradient. `addTo` adds it to another one in place: for ops that read a part of x, whose gradient is mostly zeros. */
+export interface MakeGradient {
+  (): Tensor;
+  addTo?(sum: Tensor): void;
+}
 /** What a gradient function of record() answers: a closure, or null, for each input. */
-export type Gradients<I> = { [K in keyof I]: (() => Tensor) | null };
+export type Gradients<I> = { [K in keyof I]: MakeGradient | null };
 
 let enabled = true;
 let nextId = 1;
@@ -116,7 +125,7 @@ class OpNode implements GraphNode {
     this.versions = Object.values(saved).map((t) => t?.storage.version ?? 0);
   }
 
-  run(dys: (Tensor | null)[], wants: boolean[]): (Tensor | null)[] {
+  run(dys: (Tensor | null)[], wants: boolean[], sums?: (Tensor | null)[]): (Tensor | null)[] {
     if (this.gradient === null) {
       throw new Error(
         `backward: the graph through ${this.name} was freed by an earlier backward(); pass { retainGraph: true } to that one`,
@@ -138,6 +147,11 @@ class OpNode implements GraphNode {
       const make = gradients[key];
       if (make === null) return null;
       if (make === undefined) throw new Error(`backward: ${this.name} gives no gradient for ${key}`);
+      const sum = sums?.[i];
+      if (sum && make.addTo) {
+        make.addTo(sum);
+        return null;
+      }
       const dx = make();
       const { shape } = this.edges[i]!.node.outputs[this.edges[i]!.output]!;
       if (dx.size !== sizeOfShape(shape)) {
@@ -303,6 +317,11 @@ function walkNodes(roots: Root[], options: Walk): (Tensor | null)[] {
     drop(dy);
   };
   for (const root of roots) arrive(root.node, root.output, root.dy);
+  // A sum that nobody else holds may be written to; one that is part of a graph may not.
+  const ownSum = (edge: Edge | null): Tensor | null => {
+    const sum = edge && !options.createGraph ? pending.get(edge.node)?.[edge.output] : null;
+    return sum && sum.storage.handles === 1 ? sum : null;
+  };
 
   for (const node of order) {
     const dys = pending.get(node);
@@ -329,7 +348,7 @@ function walkNodes(roots: Root[], options: Walk): (Tensor | null)[] {
     if (node.keepsGrad && options.capture === null && dys[0]) accumulate(node, dys[0], options.createGraph);
     const wants = node.edges.map((e) => !end && e !== null && (needed === null || needed.has(e.node)));
     if (wants.includes(true)) {
-      const dxs = scope(() => node.run(dys, wants)); // a gradient's own intermediates end here
+      const dxs = scope(() => node.run(dys, wants, node.edges.map(ownSum))); // a gradient's own intermediates end here
       dxs.forEach((dx, i) => {
         const edge = node.edges[i];
         if (dx && edge) arrive(edge.node, edge.output, dx);

@@ -390,6 +390,7 @@ export interface Kernels extends Elementwise {
   recolour(y: T, x: T, program: T, ...s: Size): void;
   blur(y: T, x: T, weights: T, ...s: Size): void;
   patch(y: T, x: T, partner: T, box: T, fill: T, ...s: Size): void;
+  eraseNoise(y: T, x: T, samples: T, box: T, seed: number, epoch: number, ...s: Size): void;
   normalise(y: T, x: T, mean: T, std: T, ...s: Size): void;
   // ---- Measuring
   peakFma(y: T, rounds: number, chunks: number): void;

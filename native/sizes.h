@@ -13,6 +13,9 @@ INLINE int64_t mul(int64_t a, int64_t b) {
 }
 template <class... R> INLINE int64_t mul(int64_t a, int64_t b, R... rest) { return mul(mul(a, b), rest...); }
 
+// How often n elements can be halved.
+INLINE double halvings(int64_t n) { return n > 1 ? double(64 - __builtin_clzll(uint64_t(n) - 1)) : 1; }
+
 // Most dimensions that a strided walk has after neighbouring ones were merged.
 constexpr int kMaxRank = 8;
 
@@ -141,6 +144,26 @@ struct ReduceSize {
   INLINE int64_t y() const { return mul(outer, inner); }
 };
 
+// The same, its columns sorted: some 3 ns for each element and halving of its column, as FLOPs of 1/40 ns.
+struct SortSize {
+  int64_t outer, reduce, inner;
+  INLINE int64_t x() const { return mul(outer, reduce, inner); }
+  INLINE int64_t y() const { return mul(outer, inner); }
+  INLINE double flops() const { return 120.0 * double(outer) * double(reduce) * double(inner) * halvings(reduce); }
+};
+
+// m elements sought in each of `rows` sorted rows of n: some 1 ns a halving.
+struct SearchSize {
+  int64_t rows, n, m;
+  INLINE double flops() const { return 40.0 * double(rows) * double(m) * halvings(n); }
+};
+
+// `rounds` times 12 vectors of multiply-adds in each chunk.
+struct PeakSize {
+  int64_t rounds, chunks;
+  INLINE double flops() const { return 12.0 * 16.0 * double(rounds) * double(chunks); }
+};
+
 // Positions along the middle of x[outer, n, inner]: y[outer, m, inner] takes, or adds to, x at index. `each`: an index for
 // every element of y; else one list of m for all of outer and inner.
 struct IndexSize {
@@ -218,6 +241,8 @@ struct CtcSize {
   int64_t t, n, c, l;
   INLINE int64_t x() const { return mul(t, n, c); }
   INLINE int64_t labels() const { return mul(n, l); }
+  // Four functions of some 25 FLOPs for each state and step.
+  INLINE double flops() const { return 100.0 * double(t) * double(n) * (2 * double(l) + 1); }
   INLINE bool valid() const {
     constexpr int64_t most = int64_t(1) << 30;
     for (const int64_t* e = &t; e <= &l; e++)

@@ -35,6 +35,17 @@ function patch(where: string, x: Tensor, partner: Int32Array, boxes: readonly Bo
   return y;
 }
 
+/** x with noise in a box of each picture. */
+function noise(x: Tensor, boxes: readonly Box[], { seed, epoch, samples }: SampleKey): Tensor {
+  const y = empty(x.shape, x.dtype);
+  if (y.size === 0) return y;
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  const box = fromTyped(Int32Array.from(boxes.flat()), [n, 4], "int32");
+  k.eraseNoise(y, x, samples, box, seed, epoch, n, c, h, w, 4);
+  box.free();
+  return y;
+}
+
 /** Options of RandomErasing. */
 export interface RandomErasingOptions {
   /** Default 0.5. */
@@ -43,11 +54,19 @@ export interface RandomErasingOptions {
   scale?: readonly [number, number];
   /** Height by width of the rectangle, drawn on a log scale. Default [0.3, 3.3]. */
   ratio?: readonly [number, number];
-  /** What stands there, one number or one a channel. Default 0. */
-  value?: number | readonly number[];
+  /**
+   * What stands there, one number or one a channel; "random" for standard normal noise, another for each element, in pictures
+   * of floats: after Normalize. Default 0.
+   */
+  value?: number | readonly number[] | "random";
 }
 
-/** Erases a random rectangle with probability p (Zhong et al. 2020). */
+/**
+ * Erases a random rectangle with probability p (Zhong et al. 2020).
+ *
+ * @example
+ * const erase = new data.Compose([new data.Normalize(0.5, 0.5), new data.RandomErasing({ value: "random" })]);
+ */
 export class RandomErasing implements Transform {
   /** Probability that a picture loses a rectangle. */
   readonly p: number;
@@ -56,19 +75,23 @@ export class RandomErasing implements Transform {
   /** Least and greatest height by width. */
   readonly ratio: readonly [number, number];
   /** What stands in the rectangle. */
-  readonly value: number | readonly number[];
+  readonly value: number | readonly number[] | "random";
 
   /** A p outside of [0, 1], or ranges that are not rising, are an error. */
   constructor({ p = 0.5, scale = [0.02, 0.33], ratio = [0.3, 3.3], value = 0 }: RandomErasingOptions = {}) {
     this.p = checkProbability("RandomErasing", p);
     this.scale = rangeOf("RandomErasing", "scale", scale, (x) => [x, x], [0, 1]);
     this.ratio = rangeOf("RandomErasing", "ratio", ratio, (x) => [x, x], [1e-3, 1e3]);
+    if (typeof value === "string" && value !== "random")
+      throw new TypeError(`RandomErasing: expected a value of numbers or "random", got "${value}"`);
     this.value = value;
   }
 
   /** [n, c, h, w] to the same shape and dtype; ten draws that do not fit leave a picture as it is. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, , h, w] = expectPixels("RandomErasing", x);
+    if (this.value === "random")
+      expect(x.dtype !== "uint8", "RandomErasing", "floats for noise (put it after Normalize or ToFloat)", x.dtype);
     const [low, high] = this.ratio.map(Math.log) as [number, number];
     const boxes = drawsOf("RandomErasing", key, n).map((draw): Box => {
       if (!draw.chance(this.p)) return NO_BOX;
@@ -80,6 +103,7 @@ export class RandomErasing implements Transform {
       }
       return NO_BOX;
     });
+    if (this.value === "random") return noise(x, boxes, key);
     return patch("RandomErasing", x, new Int32Array(n).fill(-1), boxes, this.value);
   }
 }

@@ -5,6 +5,7 @@ import { expect, show } from "../errors.js";
 import { add, where } from "../ops/arithmetic.js";
 import { attentionWithWeights, scaledDotProductAttention } from "../ops/attention.js";
 import { full, zeros } from "../ops/create.js";
+import { unbind } from "../ops/join.js";
 import { linear } from "../ops/matmul.js";
 import type { GeneratorOption } from "../ops/random.js";
 import { mean } from "../ops/reduce.js";
@@ -14,7 +15,6 @@ import * as init from "./init.js";
 import { expectCount, type FactoryOptions, Linear } from "./linear.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
-import { steps } from "./steps.js";
 
 /** Options of MultiheadAttention. */
 export interface MultiheadAttentionOptions extends FactoryOptions, GeneratorOption {
@@ -173,7 +173,7 @@ export class MultiheadAttention extends Module {
       const all = linear(query, this.inProjWeight, this.inProjBias);
       const [n, t] = query.shape as [number, number];
       const split = reshape(all, [n, t, 3, this.numHeads, this.headDim]);
-      return steps(permute(split, [2, 0, 3, 1, 4])) as [Tensor, Tensor, Tensor];
+      return unbind(permute(split, [2, 0, 3, 1, 4])) as [Tensor, Tensor, Tensor];
     }
     const part = (t: Tensor | null, i: number) => t && slice(t, [i * e, (i + 1) * e]);
     const own = [this.qProjWeight, this.kProjWeight, this.vProjWeight];

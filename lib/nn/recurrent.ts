@@ -8,6 +8,7 @@ import { expect, show } from "../errors.js";
 import { add, less, where } from "../ops/arithmetic.js";
 import { arange, tensor, zeros } from "../ops/create.js";
 import { relu, tanh } from "../ops/elementwise.js";
+import { unbind } from "../ops/join.js";
 import { linear } from "../ops/matmul.js";
 import { dropout, type GeneratorOption } from "../ops/random.js";
 import { gruCell, lstmCell } from "../ops/recurrent.js";
@@ -17,7 +18,6 @@ import * as init from "./init.js";
 import { expectCount, type FactoryOptions } from "./linear.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
-import { steps } from "./steps.js";
 
 /** Options of RNN, LSTM and GRU. */
 export interface RecurrentOptions extends FactoryOptions, GeneratorOption {
@@ -180,9 +180,9 @@ abstract class Recurrent extends Module {
     const states = this.stateSizes.map((size, i) => {
       const state = given[i];
       const want = batched ? [count, n, size] : [count, size];
-      if (!state) return steps(zeros([count, n, size], { dtype: x.dtype }));
+      if (!state) return unbind(zeros([count, n, size], { dtype: x.dtype }));
       expect(show(state.shape) === show(want), op, `a state of shape ${show(want)}`, show(state.shape));
-      return steps(reshape(state, [count, n, size]));
+      return unbind(reshape(state, [count, n, size]));
     });
     const counts = lengths === null ? null : this.#counts(op, lengths, t, n);
     const last: State[] = [];
@@ -225,7 +225,7 @@ abstract class Recurrent extends Module {
 
   #direction(x: Tensor, start: State, w: Weights, reverse: boolean, counts: Tensor | null): [y: Tensor, end: State] {
     const bias = this.joinsBiases && w.biasIh && w.biasHh ? add(w.biasIh, w.biasHh) : w.biasIh;
-    const sums = steps(linear(x, w.ih, bias)); // [n, gates size] each
+    const sums = unbind(linear(x, w.ih, bias)); // [n, gates size] each
     const t = sums.length;
     const ys = new Array<Tensor>(t);
     let state = start;

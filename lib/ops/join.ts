@@ -1,11 +1,30 @@
 /**
  * Tensors taken apart and put together along a dimension: split, chunk, unbind, hstack, vstack, meshgrid.
  */
+import { recordAll } from "../autograd.js";
 import { expect, ShapeError, show } from "../errors.js";
+import type { DType } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { atLeast1d, atLeast2d, atLeast3d, narrow, select } from "./arrange.js";
 import { normalizeAxis } from "./common.js";
+import { zeros } from "./create.js";
 import { cat, expand, reshape, stack } from "./shape.js";
+
+/** Parts of x in one record: their gradients are joined, where slices would each add to one of the whole size. */
+function apart(op: string, x: Tensor, axis: number, take: (x: Tensor) => Tensor[]): Tensor[] {
+  const parts = take(x.detach());
+  if (parts.length === 0) return parts;
+  const shapes = parts.map(({ shape }) => shape);
+  return recordAll(parts, op, { x }, {}, together(op === "unbind" ? stack : cat, shapes, x.dtype, axis));
+}
+const together =
+  (join: typeof cat, shapes: (readonly number[])[], dtype: DType, axis: number) => (dys: (Tensor | null)[]) => ({
+    x: () =>
+      join(
+        dys.map((dy, i) => dy ?? zeros(shapes[i]!, { dtype })),
+        axis,
+      ),
+  });
 
 /**
  * Parts along `axis`: of `size` elements each, the last possibly smaller; or of the sizes listed.
@@ -21,7 +40,9 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
   if (typeof size === "number") {
     expect(Number.isSafeInteger(size) && size >= 1, "split", "a size from 1 up", `${size}`);
     const parts = Math.max(1, Math.ceil(extent / size));
-    return Array.from({ length: parts }, (_, i) => narrow(x, d, i * size, Math.min(size, extent - i * size)));
+    return apart("split", x, d, (x) =>
+      Array.from({ length: parts }, (_, i) => narrow(x, d, i * size, Math.min(size, extent - i * size))),
+    );
   }
   const total = size.reduce((n, e) => n + e, 0);
   expect(
@@ -31,7 +52,7 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
     show(size),
   );
   let start = 0;
-  return size.map((e) => narrow(x, d, (start += e) - e, e));
+  return apart("split", x, d, (x) => size.map((e) => narrow(x, d, (start += e) - e, e)));
 }
 
 /** At most `count` parts of equal size along `axis`, the last possibly smaller. */
@@ -47,7 +68,7 @@ export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
 export function unbind(x: Tensor, axis = 0): Tensor[] {
   const d = normalizeAxis("unbind", axis, x.ndim);
   expect(x.ndim > 0, "unbind", "at least one dimension", "a scalar");
-  return Array.from({ length: x.shape[d]! }, (_, i) => select(x, d, i));
+  return apart("unbind", x, d, (x) => Array.from({ length: x.shape[d]! }, (_, i) => select(x, d, i)));
 }
 
 function expectSome(op: string, tensors: readonly Tensor[]): void {

@@ -5,8 +5,9 @@
 
 namespace napier::ISA {
 
-template <class T> void peakFma(T* y, int64_t rounds, int64_t chunks) {
-  parallel(chunks, 1, [=](int64_t begin, int64_t end) {
+template <class T> void peakFma(T* y, const PeakSize& s) {
+  const int64_t rounds = s.rounds;
+  parallel(s.chunks, 1, [=](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; chunk++) {
       constexpr int chains = 12;
       Vec<T> sum[chains];

@@ -164,6 +164,46 @@ template <class T> void normal(T* y, double mean, double std, int64_t seed, int6
 }
 KERNEL(normal)
 
+// y = x[n, c, h, w], in box[i] (top, left, height, width, cut at the borders) of picture i standard normals of float
+// precision: those of element e of picture `samples[i]` come from words 0 and 1 of the block at (sample, e, epoch, "nois").
+template <class T>
+void eraseNoise(T* y, const T* x, Indices samples, Indices box, int64_t seed, int64_t epoch, const PictureSize& s) {
+  const int64_t picture = s.c * s.h * s.w;
+  parallel(s.n, grainOf(3 * picture * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    U32 lane, w[4];
+    for (int i = 0; i < kBlocks; i++) lane[i] = uint32_t(i);
+    for (int64_t i = begin; i < end; i++) {
+      T* yi = y + i * picture;
+      memcpy(yi, x + i * picture, size_t(picture) * sizeof(T));
+      // An end beyond any picture: sums of two cannot overflow.
+      const auto near = [&](int64_t j) {
+        constexpr int64_t far = int64_t(1) << 30;
+        const int64_t v = box[4 * i + j];
+        return v < -far ? -far : v > far ? far : v;
+      };
+      const auto cut = [](int64_t at, int64_t most) { return at < 0 ? 0 : at > most ? most : at; };
+      const int64_t top = cut(near(0), s.h), bottom = cut(near(0) + near(2), s.h);
+      const int64_t left = cut(near(1), s.w), right = cut(near(1) + near(3), s.w);
+      for (int64_t c = 0; c < s.c; c++)
+        for (int64_t row = top; row < bottom; row++)
+          for (int64_t column = left; column < right; column += kBlocks) {
+            const int64_t e = (c * s.h + row) * s.w + column;
+            w[0] = U32{} + uint32_t(samples[i]);
+            w[1] = lane + uint32_t(e);
+            w[2] = U32{} + uint32_t(epoch);
+            w[3] = U32{} + 0x6E6F6973u;
+            philox(w, uint64_t(seed), [](U32 a, U32 b) { return mulHigh(a, b); });
+            F32 sine, cosine;
+            turn(w[1], sine, cosine);
+            const F32 u = (__builtin_convertvector(I32(w[0] >> 1), F32) + 0.5f) * 0x1p-31f;
+            const F32 z = vsqrt(-2.0f * logUnit(u)) * cosine;
+            for (int64_t j = 0; j < kBlocks && column + j < right; j++) yi[e + j] = T(z[j]);
+          }
+    }
+  });
+}
+KERNEL(eraseNoise)
+
 // True where the element's word is below p 2^32.
 void bernoulli(uint8_t* y, double p, int64_t seed, int64_t draw, int64_t n) {
   uint64_t wins = chance(p);

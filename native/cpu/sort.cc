@@ -67,7 +67,7 @@ template <class K> INLINE Place<K>* radixSort(Place<K>* a, Place<K>* b, int64_t 
 // Below: insertion beats clearing and summing the counts of the digits. Up to: a list of the first few beats a sort.
 constexpr int64_t kInsertion = 48, kFew = 64;
 
-template <class T> void topk(int32_t* y, const T* x, int64_t k, int64_t largest, const ReduceSize& s) {
+template <class T> void topk(int32_t* y, const T* x, int64_t k, int64_t largest, const SortSize& s) {
   using K = Key<T>;
   const int64_t n = s.reduce;
   if (k == 0 || s.y() == 0) return;
@@ -91,9 +91,9 @@ KERNEL(topk)
 
 // How many of the sorted elements are less than v (right: not greater), by bisection of their keys.
 template <class T>
-void searchsorted(int32_t* y, const T* sorted, const T* x, int64_t right, int64_t each, int64_t rows, int64_t n,
-                  int64_t m) {
-  parallel(rows * m, grainOf(8 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+void searchsorted(int32_t* y, const T* sorted, const T* x, int64_t right, int64_t each, const SearchSize& s) {
+  const int64_t n = s.n, m = s.m;
+  parallel(s.rows * m, grainOf(8 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const T* row = sorted + (each ? i / m * n : 0);
       const Key<T> v = keyOf(x[i]);

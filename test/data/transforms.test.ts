@@ -264,6 +264,54 @@ test("floats are recoloured as bytes are, white at 1", () => {
     });
 });
 
+describe("RandomErasing with noise", () => {
+  const n = 40;
+  const x = tensor(new Float32Array(n * 3 * 20 * 24).fill(100), [n, 3, 20, 24]);
+  const noise = new data.RandomErasing({ p: 1, value: "random", scale: [0.1, 0.3] });
+  const floats = (t: Tensor) => [...t.dataSync("float32")];
+  const all = floats(noise.apply(x, key(n)));
+
+  test("stands where the same draws erase, standard normal, another number for each element", () => {
+    const flat = new data.RandomErasing({ p: 1, value: -50, scale: [0.1, 0.3] });
+    expect(all.map((v) => v !== 100)).toEqual(floats(flat.apply(x, key(n))).map((v) => v !== 100));
+    const drawn = all.filter((v) => v !== 100);
+    expect(drawn.length).toBeGreaterThan(5000);
+    expect(new Set(drawn).size).toBeGreaterThan(0.99 * drawn.length);
+    const mean = drawn.reduce((a, b) => a + b, 0) / drawn.length;
+    const deviation = Math.sqrt(drawn.reduce((a, b) => a + (b - mean) ** 2, 0) / drawn.length);
+    expect(Math.abs(mean)).toBeLessThan(4 / Math.sqrt(drawn.length));
+    expect(Math.abs(deviation - 1)).toBeLessThan(4 / Math.sqrt(2 * drawn.length));
+  });
+  test("depends on seed, epoch and sample alone, on any instruction set and number of threads", () => {
+    const [row] = new data.TensorDataset([x]).batch(Int32Array.of(7), { seed: 0, epoch: 0 });
+    const picture = all.length / n;
+    expect(floats(noise.apply(row!, key(1, { first: 7 })))).toEqual(all.slice(7 * picture, 8 * picture));
+    expect(floats(noise.apply(x, key(n, { epoch: 1 })))).not.toEqual(all);
+    expect(floats(noise.apply(x, key(n, { seed: 6 })))).not.toEqual(all);
+    const isa = addon.isa();
+    const threads = addon.threads();
+    try {
+      for (const name of addon.isas()) {
+        addon.isa(name);
+        for (const count of [1, 3]) {
+          addon.threads(count);
+          expect(floats(noise.apply(x, key(n))), `${name}, ${count} threads`).toEqual(all);
+        }
+      }
+    } finally {
+      addon.isa(isa);
+      addon.threads(threads);
+    }
+  });
+  test("float64 gets the same numbers, bytes are refused", () => {
+    expect([...noise.apply(x.to("float64"), key(n)).dataSync("float64")]).toEqual(all);
+    expect(() => noise.apply(x.to("uint8"), key(n))).toThrow(
+      "RandomErasing: expected floats for noise (put it after Normalize or ToFloat), got uint8",
+    );
+    expect(() => new data.RandomErasing({ value: "noise" as "random" })).toThrow('numbers or "random", got "noise"');
+  });
+});
+
 test("RandomErasing and Cutout erase one rectangle of the asked size", () => {
   const n = 50;
   const x = tensor(new Uint8Array(n * 10 * 12).fill(200), [n, 1, 10, 12]);

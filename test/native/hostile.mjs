@@ -402,6 +402,14 @@ const RECIPES = {
     const [n, c, h, w] = [dim(3), dim(3), dim(6), dim(6)];
     return [[n * c * h * w, n * c * h * w, n, n * 4, c], [n, c, h, w, 4]];
   },
+  eraseNoise() {
+    const [n, c, h, w] = [dim(3), dim(3), dim(6), dim(6)];
+    return [[n * c * h * w, n * c * h * w, n, n * 4], [below(99), below(9), n, c, h, w, 4]];
+  },
+  peakFma() {
+    const [rounds, chunks] = [below(100), dim(60)];
+    return [[chunks], [rounds, chunks]];
+  },
 };
 
 /** Where the op has no recipe of its own, by its letters; null where none is known. */

@@ -328,3 +328,17 @@ test?.("backward after the next batch moved the running statistics", () => {
   first.backward();
   expect(x.grad!.abs().amax().itemSync()).toBeLessThan(1e-3); // a sum of squares that hardly depends on x
 });
+
+test("layerNorm far from 0: the mean is right to half of its last digit", () => {
+  const cols = 65_537;
+  const x = Float32Array.from({ length: cols }, (_, i) => 1e4 + Math.sin(i * i));
+  const mean = x.reduce((a, b) => a + b, 0) / cols;
+  const variance = x.reduce((a, b) => a + (b - mean) ** 2, 0) / cols;
+  const y = layerNorm(tensor(x, [1, cols]), cols).dataSync("float32");
+  let worst = 0;
+  y.forEach((v, i) => {
+    worst = Math.max(worst, Math.abs(v - (x[i]! - mean) / Math.sqrt(variance + 1e-5)));
+  });
+  const halfDigit = 2 ** -11; // of a float32 near 1e4
+  expect(worst).toBeLessThan((1.1 * halfDigit) / Math.sqrt(variance));
+});
