@@ -37,44 +37,50 @@ console.log(`${d - 1} features of ${y.size} pictures of ${sets.name}: ${seconds(
 
 interface Trial {
   model: classic.LinearSvm | classic.TwoLayerNet;
-  settings: { learningRate: number; reg: number };
+  learningRate: number;
+  reg: number;
   accuracy: number;
 }
+const svmSettings = { numIters: 2000, batchSize: 200, lrDecay: 0.8, seed };
 const svms: Trial[] = [];
 for (const learningRate of [0.003, 0.01]) {
   for (const reg of [0.001, 0.01, 0.1]) {
     const model = new classic.LinearSvm(d, 10, { reg, generator: new Generator(seed) });
-    await model.train(x, y, { optimConfig: { learningRate }, numIters: 2000, lrDecay: 0.8, seed });
-    svms.push({ model, settings: { learningRate, reg }, accuracy: await classic.accuracyOf(model, xVal, yVal) });
+    await model.train(x, y, { optimConfig: { learningRate }, ...svmSettings });
+    svms.push({ model, learningRate, reg, accuracy: await classic.accuracyOf(model, xVal, yVal) });
   }
 }
+const hidden = 500;
+const netSettings = { numEpochs: 12, batchSize: 200, lrDecay: 0.85, seed };
 const nets: Trial[] = [];
 for (const learningRate of [0.03, 0.06]) {
   for (const reg of [3e-4, 1e-3]) {
-    const model = new classic.TwoLayerNet(d, 500, 10, { weightScale: 0.03, reg, generator: new Generator(seed) });
+    const model = new classic.TwoLayerNet(d, hidden, 10, { weightScale: 0.03, reg, generator: new Generator(seed) });
     const { bestValAccuracy: accuracy } = await model.train(x, y, {
       xVal,
       yVal,
       updateRule: classic.sgdMomentum,
       optimConfig: { learningRate },
-      lrDecay: 0.85,
-      numEpochs: 12,
-      seed,
+      ...netSettings,
     });
-    nets.push({ model, settings: { learningRate, reg }, accuracy });
+    nets.push({ model, learningRate, reg, accuracy });
   }
 }
 
 const result: Record<string, unknown> = {};
-for (const [name, tried] of Object.entries({ svm: svms, twoLayer: nets })) {
+for (const [name, tried, settings] of [
+  ["svm", svms, { ...svmSettings, updateRule: "sgd" }],
+  ["twoLayer", nets, { ...netSettings, hidden, updateRule: "sgdMomentum" }],
+] as const) {
   const best = tried.reduce((a, b) => (b.accuracy > a.accuracy ? b : a));
   const testAccuracy = await classic.accuracyOf(best.model, xTest, yTest);
   console.log(`\n${name}`);
   printTable(
     ["rate", "regulariser", "validation"],
-    tried.map(({ settings, accuracy }) => [settings.learningRate, settings.reg, percent(accuracy)]),
+    tried.map(({ learningRate, reg, accuracy }) => [learningRate, reg, percent(accuracy)]),
   );
   console.log(`  the best: ${percent(testAccuracy)} of ${yTest.size} test pictures are right`);
-  result[name] = { settings: best.settings, validationAccuracy: best.accuracy, testAccuracy };
+  const { learningRate, reg, accuracy } = best;
+  result[name] = { settings: { learningRate, reg, ...settings }, validationAccuracy: accuracy, testAccuracy };
 }
 await saveResult("features", sets.name, { seed, seconds: seconds(), ...result });
