@@ -18,6 +18,7 @@ export {
   type TableOptions,
 } from "./profile.js";
 
+/** Options of profile. */
 export interface ProfileOptions {
   /** Whose modules are named by their path in it. Default: that of the module which is called first. */
   model?: Module;
@@ -89,7 +90,7 @@ export class Profiler {
  * const measured = await profile(() => model.forward(randn([8, 16])).square().mean().backward());
  * console.log(measured.toString({ rows: 5 }));
  * const first = measured.modules.find((m) => m.name === "0" && !m.backward);
- * console.log(first.calls, first.flops, measured.memory.peak);
+ * console.log(first?.calls, first?.flops, measured.memory.peak);
  * // await measured.saveChromeTrace("trace.json");
  *
  * @throws (rejects) the error of `fn`; Error where this thread is being profiled already

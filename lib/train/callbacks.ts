@@ -80,8 +80,11 @@ export interface Callback {
   loadStateDict?(state: unknown): unknown;
 }
 
-/** A callback, or a function of events that is called, and awaited, for each. */
-export type AnyCallback = Callback | ((event: TrainEvent) => unknown);
+/**
+ * A callback, or a function of events that is called, and awaited, for each. (Functions have a `name`: without the second
+ * part of the type any function would count as a Callback without hooks.)
+ */
+export type AnyCallback = (Callback & { readonly apply?: undefined }) | ((event: TrainEvent) => unknown);
 
 type Hook = Exclude<keyof Callback, "name">;
 type Arguments<H extends Hook> = Parameters<NonNullable<Callback[H]>>;
