@@ -38,7 +38,15 @@ export interface CapturedMemory {
 }
 
 /** Tensors alone, or in arrays and plain objects; other values as they are. */
-export type CaptureValue = Tensor | number | string | boolean | null | undefined | CaptureValue[] | CaptureObject;
+export type CaptureValue =
+  | Tensor
+  | number
+  | string
+  | boolean
+  | null
+  | undefined
+  | readonly CaptureValue[]
+  | CaptureObject;
 interface CaptureObject {
   [name: string]: CaptureValue;
 }

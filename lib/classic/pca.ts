@@ -18,11 +18,13 @@ import { slice, t } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
 import { expectRows } from "./common.js";
 
+/** Options of PCA.fit(). */
 export interface PcaOptions {
   /** Components kept. Default all that there are: min(n - 1, d). */
   components?: number;
 }
 
+/** Options of whitening. */
 export interface WhitenOptions {
   /** Added to the variances, so that directions of noise are not blown up. Default 1e-5. */
   eps?: number;
@@ -51,7 +53,11 @@ export class PCA {
     readonly explainedVarianceRatio: readonly number[],
   ) {}
 
-  /** @param x [n, d] with n at least 2 */
+  /**
+   * Finds the components.
+   *
+   * @param x [n, d] with n at least 2
+   */
   static async fit(x: Tensor, { components }: PcaOptions = {}): Promise<PCA> {
     expectFloat("PCA.fit", x);
     expectRows("PCA.fit", "points", x);

@@ -8,6 +8,7 @@ import { type Sync, scope } from "../memory.js";
 import { type Draw, defaultGenerator, type Generator } from "../random.js";
 import { alias, Tensor } from "../tensor.js";
 
+/** Options of checkpointWith(). */
 export interface CheckpointOptions {
   /** Generators that `fn` draws from, beside the default one: they are set back for the second run too. */
   generators?: readonly Generator[];

@@ -29,6 +29,7 @@ import { type SummaryOptions, summarize } from "./summary.js";
 /** Tensors by name: what stateDict() gives and safetensors files hold. */
 export type StateDict = Record<string, Tensor>;
 
+/** Options of registerBuffer(). */
 export interface RegisterOptions {
   /** Name in the state dict. Default: the property's name. */
   key?: string;
@@ -41,6 +42,7 @@ interface Registration {
   buffer: boolean;
 }
 
+/** What loadStateDict() did not load, as keys of state dicts. */
 export interface LoadResult {
   /** Keys of the module that the state did not have. */
   missing: string[];
@@ -66,6 +68,20 @@ interface Hooks {
 
 const nothing: ReadonlyMap<string, Registration> = new Map();
 
+/**
+ * What has parameters and a forward: layers, networks, losses. Parameters, registered buffers and modules that are
+ * assigned to its properties are found there.
+ *
+ * @example
+ * class Net extends nn.Module {
+ * hidden = new nn.Linear(4, 8);
+ * head = new nn.Linear(8, 2);
+ * forward(x: Tensor) {
+ * return this.head.forward(this.hidden.forward(x).relu());
+ * }
+ * }
+ * const y = new Net().forward(zeros([3, 4])); // [3, 2]
+ */
 export abstract class Module {
   #training = true;
   #registered: Map<string, Registration> | null = null;
@@ -75,6 +91,7 @@ export abstract class Module {
     noteForward(new.target.prototype);
   }
 
+  /** The module's output. Called as it is, like any method: there is no separate call that runs hooks. */
   abstract forward(...inputs: never[]): unknown;
 
   /** Whether forward is for training: dropout drops, batch norm uses the batch. Set by train() and eval(). */
@@ -124,6 +141,7 @@ export abstract class Module {
     );
   }
 
+  /** Modules directly inside this one, in the order of their assignment. */
   children(): Module[] {
     return this.namedChildren().map(([, m]) => m);
   }
@@ -138,6 +156,7 @@ export abstract class Module {
     return [[prefix, this], ...inside];
   }
 
+  /** This module and all inside it, each once, from the outside in. */
   modules(): Module[] {
     return this.namedModules().map(([, m]) => m);
   }
@@ -165,10 +184,12 @@ export abstract class Module {
     return this.namedParameters().map(([, p]) => p);
   }
 
+  /** All buffers, also those that the state dict leaves out, each once, by dotted name. */
   namedBuffers(): [string, Tensor][] {
     return this.#named((t) => !(t instanceof Parameter));
   }
 
+  /** All buffers, also those that the state dict leaves out, each once. */
   buffers(): Tensor[] {
     return this.namedBuffers().map(([, t]) => t);
   }
@@ -340,6 +361,7 @@ export abstract class Module {
     return "";
   }
 
+  /** A line for each module inside, with its options, as PyTorch prints them. */
   toString(): string {
     const inside = this.namedChildren();
     const name = `${this.constructor.name}(${this.describe()}`;
@@ -354,5 +376,6 @@ export abstract class Module {
 
 /** A module from one tensor to one tensor. */
 export interface Layer extends Module {
+  /** The output for x; what shapes go in and come out is the layer's affair. */
   forward(x: Tensor): Tensor;
 }

@@ -7,7 +7,7 @@
  */
 import { noGrad } from "../autograd.js";
 import { show } from "../errors.js";
-import { fixedBy, liveOptions, uncaptured } from "../live.js";
+import { fixedBy, liveOptions, noteChange, uncaptured } from "../live.js";
 import { safePoint, unscoped } from "../memory.js";
 import type { DType } from "../native.js";
 import { clone, to } from "../ops/cast.js";
@@ -23,16 +23,30 @@ export interface OptimizerOptions {
 }
 
 /** Parameters that share options. Options may be changed between steps. */
-export type ParamGroup<O> = O & { params: Tensor[] };
+export type ParamGroup<O> = O & {
+  /** Those that go by these options. */
+  params: Tensor[];
+};
 
 /** OptimizerParams, or groups of them with options of their own. */
-export type OptimizerParams<O> = Iterable<Tensor> | Iterable<Partial<O> & { params: Iterable<Tensor> }>;
+export type OptimizerParams<O> =
+  | Iterable<Tensor>
+  | Iterable<
+      Partial<O> & {
+        /** Those that go by these options. */
+        params: Iterable<Tensor>;
+      }
+    >;
 
 /** State of an optimizer: tensors, numbers, booleans and plain containers of them. Parameters go by their position. */
 export interface OptimizerState {
   /** By parameter: its count of steps, and its buffers under PyTorch's names. */
   state: Record<string, Record<string, Tensor>>;
-  paramGroups: ({ params: number[] } & Record<string, unknown>)[];
+  /** Options by group, and the positions of its parameters. */
+  paramGroups: ({
+    /** Positions of its parameters among all of them, from 0. */
+    params: number[];
+  } & Record<string, unknown>)[];
 }
 
 interface Cohort {
@@ -45,11 +59,23 @@ interface Cohort {
   scalars: Record<string, Tensor>;
 }
 
+/**
+ * What every optimizer is: parameters in groups, each with options of its own, and a fused step. Base of SGD, Adam and
+ * the others.
+ */
 export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
+  /** In the order in which they were added. Options may be changed here between steps: schedules do. */
   readonly paramGroups: ParamGroup<O>[] = [];
+  /** Options of a group that does not name them. */
   readonly defaults: O;
   private readonly cohorts = new Map<ParamGroup<O>, Cohort[]>();
 
+  /**
+   * Parameters must be float leaves, each once; none at all is an error.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param defaults options of a group that does not name them
+   */
   constructor(params: OptimizerParams<O>, defaults: O) {
     this.defaults = defaults;
     const list = [...(params as Iterable<Tensor | (Partial<O> & { params: Iterable<Tensor> })>)];
@@ -106,6 +132,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         throw new Error(`${this.name}: a parameter ${show(p.shape)} appears twice; each belongs to one group`);
       known.add(p);
     }
+    noteChange();
     this.paramGroups.push(group);
   }
 
@@ -237,6 +264,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       });
       cohorts.set(group, [...byCount.values()]);
     });
+    noteChange(); // captured steps hold the old state
     this.paramGroups.forEach((group, g) => void Object.assign(group, options[g]));
     this.cohorts.clear();
     for (const [group, own] of cohorts) this.cohorts.set(group, own);

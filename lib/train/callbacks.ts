@@ -80,11 +80,8 @@ export interface Callback {
   loadStateDict?(state: unknown): unknown;
 }
 
-/**
- * A callback, or a function of events that is called, and awaited, for each. (Functions have a `name`: without the second
- * part of the type any function would count as a Callback without hooks.)
- */
-export type AnyCallback = (Callback & { readonly apply?: undefined }) | ((event: TrainEvent) => unknown);
+/** A callback, or a function of events that is called, and awaited, for each. */
+export type AnyCallback = (Callback & { call?: never }) | ((event: TrainEvent) => unknown);
 
 type Hook = Exclude<keyof Callback, "name">;
 type Arguments<H extends Hook> = Parameters<NonNullable<Callback[H]>>;
@@ -123,6 +120,11 @@ export class CallbackList {
         throw named(callback, hook, error);
       }
     }
+  }
+
+  /** Names of the callbacks that have a hook. */
+  withHook(hook: Hook): string[] {
+    return this.#list.filter((callback) => callback[hook] !== undefined).map((callback) => callback.name);
   }
 
   /** Calls a hook that must not wait. */

@@ -21,8 +21,11 @@ interface Measured {
 
 /** Every `logEvery` steps; the scores are means over the samples since the last one. */
 export interface StepEvent extends Where, Measured {
+  /** Tells this event from the others. */
   type: "step";
+  /** Means over the samples since the last step event, "loss" among them. */
   scores: Scores;
+  /** Of the first parameter group, in the step that was made. */
   learningRate: number;
   /** Norm of the gradient before clipping; null where nothing clips. */
   gradientNorm: number | null;
@@ -34,26 +37,39 @@ export interface StepEvent extends Where, Measured {
 
 /** At the end of an epoch, before its validation; the scores are means over its samples. */
 export interface EpochEvent extends Where, Measured {
+  /** Tells this event from the others. */
   type: "epoch";
+  /** Means over the samples of the epoch, "loss" among them. */
   scores: Scores;
+  /** Of the first parameter group, in the last step that was made. */
   learningRate: number;
+  /** Samples of the epoch. */
   samples: number;
   /** Seconds in training steps; a resumed epoch counts those before the interruption too. */
   seconds: number;
+  /** Samples by seconds in training steps. */
   samplesPerSecond: number;
 }
 
+/** After each validation. */
 export interface ValidationEvent extends Where {
+  /** Tells this event from the others. */
   type: "validation";
+  /** Means over the samples, "loss" among them. */
   scores: Scores;
+  /** Samples of the validation. */
   samples: number;
+  /** Seconds in the validation. */
   seconds: number;
   /** Whether the monitored score is the best so far. */
   best: boolean;
 }
 
+/** After a checkpoint was written. */
 export interface CheckpointEvent extends Where {
+  /** Tells this event from the others. */
   type: "checkpoint";
+  /** Of the file, complete when the event comes. */
   path: string;
   /** "best" follows a validation that was the best so far; "last" is the one that resume takes. */
   kind: "last" | "best";
@@ -69,22 +85,30 @@ export interface DiagnosisEvent extends Where {
 /** Why a run ended: all was done; patience ran out; stop() or leaving the event loop; the AbortSignal; Ctrl+C. */
 export type EndReason = "finished" | "earlyStopping" | "stopped" | "aborted" | "interrupted";
 
+/** The last event of a run; one that fails has none. */
 export interface EndEvent extends Where {
+  /** Tells this event from the others. */
   type: "end";
+  /** Why the run ended. */
   reason: EndReason;
   /** Seconds in training steps, those before a resume included. */
   seconds: number;
 }
 
+/** Any event of a run; `type` says which. */
 export type TrainEvent = StepEvent | EpochEvent | ValidationEvent | CheckpointEvent | DiagnosisEvent | EndEvent;
 
 /** What `await trainer.fit(...)` gives. */
 export interface FitResult {
+  /** Why the run ended. */
   reason: EndReason;
+  /** Optimizer steps, those before a resume included. */
   steps: number;
+  /** Epochs that were completed, those before a resume included. */
   epochs: number;
   /** Seconds in training steps, those before a resume included. */
   seconds: number;
+  /** Samples, those before a resume included. */
   samples: number;
   /** The epochs and validations of the run, in order, from its beginning. */
   history: (EpochEvent | ValidationEvent)[];

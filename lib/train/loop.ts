@@ -8,6 +8,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { noGrad } from "../autograd.js";
+import { type CapturedStep, capture } from "../capture.js";
 import { scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
 import { clipGradNorm, clipGradValue, ReduceLROnPlateau } from "../optim/index.js";
@@ -19,9 +20,17 @@ import { type Finding, keyOf } from "./diagnosis.js";
 import { evaluateModel, release } from "./evaluate.js";
 import type { EndReason, EpochEvent, FitResult, Scores, TrainEvent, ValidationEvent } from "./events.js";
 import { MetricsLog } from "./log.js";
-import { addCounts, type Counts, noCounts, scoresOf, Totals } from "./metrics.js";
+import { addCounts, type Counts, type Measures, noCounts, scoresOf, Totals } from "./metrics.js";
 import { Monitor, type MonitorState } from "./monitor.js";
-import { type Batch, type BatchSource, type FitSettings, type TrainerSettings, takesClosure } from "./options.js";
+import {
+  type Batch,
+  type BatchSource,
+  type ClosureOptimizer,
+  type FitSettings,
+  type StepOptimizer,
+  type TrainerSettings,
+  takesClosure,
+} from "./options.js";
 
 const AHEAD = 2; // steps that may be pending when the next begins
 
@@ -50,6 +59,12 @@ interface Progress {
   diagnosed: string[];
 }
 
+/** What a step leaves for the loop, beside the weights. */
+type StepResult = {
+  norm: Tensor | null;
+  measures: Measures[];
+};
+
 /** A window on its way from the device. */
 interface PendingWindow {
   step: number;
@@ -65,6 +80,7 @@ export class Loop {
   readonly #emit: (event: TrainEvent) => Promise<void>;
   readonly #totals: Totals;
   readonly #monitor: Monitor;
+  readonly #captured: CapturedStep<[Batch[]], StepResult> | null;
   /** The run as callbacks see it. */
   readonly #context: RunContext;
   #log: MetricsLog | null = null;
@@ -104,6 +120,7 @@ export class Loop {
     this.#emit = emit;
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
+    this.#captured = trainer.capture ? this.#captureSteps() : null;
     this.#context = this.#contextOf(trainer);
   }
 
@@ -138,6 +155,7 @@ export class Loop {
     } finally {
       for (const [m, training] of modes) m.training = training;
       this.#dropPending();
+      this.#captured?.free();
       await this.#log?.close();
     }
   }
@@ -187,27 +205,14 @@ export class Loop {
 
   /** One optimizer step over the batches of a group, each weighted by its samples: the gradient of the whole group's mean. */
   async #step(group: Batch[]): Promise<void> {
-    const { model, optimizer, clipNorm, clipValue, ema } = this.#trainer;
-    const { callbacks } = this.#fit;
-    if (takesClosure(optimizer)) {
-      const draw = defaultGenerator.state();
-      let first = true;
-      await optimizer.step(() => {
-        defaultGenerator.load(draw);
-        optimizer.zeroGrad();
-        const value = this.#gradients(group, first);
-        if (first) callbacks.callNow("onGradients", this.#context);
-        first = false;
-        return value;
-      });
-    } else {
-      optimizer.zeroGrad();
-      this.#gradients(group, true).free();
-      callbacks.callNow("onGradients", this.#context);
+    const { optimizer, ema } = this.#trainer;
+    if (takesClosure(optimizer)) await this.#closureStep(optimizer, group);
+    else {
+      const { norm, measures } = await (this.#captured ? this.#captured(group) : this.#wholeStep(optimizer, group));
       this.#norm?.free();
-      this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
-      if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
-      optimizer.step();
+      this.#norm = norm;
+      for (const measured of measures) this.#totals.addMeasures(measured);
+      for (const { sum } of measures.flatMap((m) => m.parts)) sum.free();
     }
     ema?.update();
     this.#moveSchedule("step");
@@ -218,25 +223,66 @@ export class Loop {
     this.#pending.push(addon.settled());
   }
 
-  /** Adds up the gradients of a group; gives its mean loss. `counts`: the scores are taken in. */
-  #gradients(group: Batch[], counts: boolean): Tensor {
+  /** Forward, backward, clipping and the optimizer: what may be captured. */
+  #wholeStep(optimizer: StepOptimizer, group: Batch[]): StepResult {
+    const { model, clipNorm, clipValue } = this.#trainer;
+    optimizer.zeroGrad();
+    const { loss, measures } = this.#gradients(group, true);
+    loss.free();
+    this.#fit.callbacks.callNow("onGradients", this.#context);
+    const norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
+    if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
+    optimizer.step();
+    return { norm, measures };
+  }
+
+  #captureSteps(): CapturedStep<[Batch[]], StepResult> {
+    const { optimizer } = this.#trainer;
+    if (takesClosure(optimizer)) throw new TypeError("Trainer: an optimizer that takes a closure cannot be captured");
+    const inside = this.#fit.callbacks.withHook("onGradients");
+    if (inside.length > 0) {
+      throw new TypeError(
+        `fit: expected no callback with onGradients where the Trainer captures its steps, got "${inside[0]}": it would only ` +
+          "run when a step is recorded; leave out capture",
+      );
+    }
+    return capture((group: Batch[]) => this.#wholeStep(optimizer, group), { warmup: 0 });
+  }
+
+  async #closureStep(optimizer: ClosureOptimizer, group: Batch[]): Promise<void> {
+    const draw = defaultGenerator.state();
+    let first = true;
+    await optimizer.step(() => {
+      defaultGenerator.load(draw);
+      optimizer.zeroGrad();
+      const { loss, measures } = this.#gradients(group, first);
+      for (const measured of measures) this.#totals.addMeasures(measured);
+      if (first) this.#fit.callbacks.callNow("onGradients", this.#context);
+      first = false;
+      return loss;
+    });
+  }
+
+  /** Adds up the gradients of a group; gives its mean loss and, where they `count`, the scores of its batches. */
+  #gradients(group: Batch[], count: boolean): { loss: Tensor; measures: Measures[] } {
     const { model, loss } = this.#trainer;
     const samples = group.map(([x]) => x.shape[0] ?? 1);
     const all = samples.reduce((a, b) => a + b, 0);
-    const shares = group.map(([x, y], i) =>
+    const parts = group.map(([x, y], i) =>
       scope(() => {
         const output = model.forward(x);
         const value = loss(output, y);
         const share = group.length === 1 ? value : value.mul(samples[i]! / all);
         share.backward();
-        if (counts) noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples[i]!));
-        return share.detach();
+        const measure = () => this.#totals.measure(value.detach(), output.detach(), y, samples[i]!);
+        return { share: share.detach(), measured: count ? noGrad(measure) : null };
       }),
     );
-    if (shares.length === 1) return shares[0]!;
-    const total = scope(() => noGrad(() => shares.reduce((a, b) => a.add(b))));
-    for (const share of shares) share.free();
-    return total;
+    const measures = parts.flatMap(({ measured }) => measured ?? []);
+    if (parts.length === 1) return { loss: parts[0]!.share, measures };
+    const total = scope(() => noGrad(() => parts.map(({ share }) => share).reduce((a, b) => a.add(b))));
+    for (const { share } of parts) share.free();
+    return { loss: total, measures };
   }
 
   /** Moves the schedule on, where it is its time; one that goes by the validation needs its score. */

@@ -19,7 +19,10 @@ import { findMetrics, type Metric, type MetricName } from "./metrics.js";
 import type { EarlyStopping } from "./monitor.js";
 
 /** A model that gives one tensor for one. */
-export type Model = Module & { forward(x: Tensor): Tensor };
+export type Model = Module & {
+  /** From a batch of inputs to what the loss takes. */
+  forward(x: Tensor): Tensor;
+};
 
 /** [inputs, targets]; dimension 0 of the inputs counts the samples. */
 export type Batch = readonly Tensor[];
@@ -30,15 +33,21 @@ export interface BatchSource extends AsyncIterable<Batch> {
   readonly length?: number;
   /** Where it stands; with loadStateDict(), a run resumes in the middle of an epoch. */
   stateDict?(): unknown;
+  /** Takes over what stateDict() gave: the next iteration goes on there. */
   loadStateDict?(state: unknown): void;
 }
 
 /** An optimizer that steps by the gradients that are there; most of optim are such. */
 export interface StepOptimizer {
+  /** Whose `lr` events report. */
   readonly paramGroups: readonly OptimizerOptions[];
+  /** Forgets the gradients of all parameters. */
   zeroGrad(): void;
+  /** Updates the parameters by their gradients. */
   step(): void;
+  /** What checkpoints hold. */
   stateDict(): OptimizerState;
+  /** Takes over what stateDict() gave. */
   loadStateDict(state: OptimizerState): void;
 }
 
@@ -49,6 +58,7 @@ export interface StepOptimizer {
  */
 export interface ClosureOptimizer {
   readonly takesClosure: true;
+  /** Whose `lr` events report. */
   readonly paramGroups: readonly OptimizerOptions[];
   zeroGrad(): void;
   step(closure: () => Tensor): Promise<number>;
@@ -65,7 +75,9 @@ export const takesClosure = (optimizer: AnyOptimizer): optimizer is ClosureOptim
 /** A schedule by steps or epochs, or one that goes by the validation. */
 export type AnySchedule = Schedule | ReduceLROnPlateau;
 
+/** Options of Trainer. A key that is none of them is an error. */
 export interface TrainerOptions {
+  /** Made of the model's parameters. */
   optimizer: AnyOptimizer;
   /** Mean loss of a batch, a tensor with one element: nn.crossEntropy, or any function of tensors. */
   loss: (output: Tensor, target: Tensor) => Tensor;
@@ -79,6 +91,13 @@ export interface TrainerOptions {
   clipNorm?: number;
   /** Bounds each element of the gradient. Default: never. */
   clipValue?: number;
+  /**
+   * Records the step once and replays it natively (capture()): the same bits in less time and memory. The model, the loss
+   * and the metrics must then do the same in every step, and hooks of modules run only when a step is recorded: for each
+   * shape of a batch, and after each validation. Not with optimizers that take a closure, nor callbacks with
+   * `onGradients`. Default false.
+   */
+  capture?: boolean;
   /** Batches that make one optimizer step, each weighted by its samples. Default 1. */
   accumulate?: number;
   /** Running average of the weights, which evaluate() and predict() then use: its decay, such as 0.999, or an EMA. */
@@ -89,9 +108,11 @@ export interface TrainerOptions {
   out?: string;
 }
 
+/** Options of trainer.fit(). A key that is none of them is an error. */
 export interface FitOptions {
   /** How long to train, from the very beginning of the run: epochs, or optimizer steps. One of the two is needed. */
   epochs?: number;
+  /** How long to train, in optimizer steps; with both, whichever comes first. */
   steps?: number;
   /** Batches to evaluate on, after each epoch unless validateEvery says otherwise. */
   validation?: AsyncIterable<Batch>;
@@ -109,7 +130,14 @@ export interface FitOptions {
    * When last.safetensors is written, beside the end of the run: after each epoch (default), every so many steps, or
    * { seconds }. best.safetensors follows validations. false: never. Needs `out`.
    */
-  checkpoint?: "epoch" | number | { seconds: number } | false;
+  checkpoint?:
+    | "epoch"
+    | number
+    | {
+        /** Written at the first step after so many. */
+        seconds: number;
+      }
+    | false;
   /** Goes on from a checkpoint: its path, or true for out/last.safetensors, where there is one. Default false. */
   resume?: boolean | string;
   /** Ends the run after its current step, with a checkpoint. */
@@ -120,17 +148,31 @@ export interface FitOptions {
 
 /** TrainerOptions, complete. */
 export interface TrainerSettings {
+  /** What is trained. */
   model: Model;
+  /** Makes the steps. */
   optimizer: AnyOptimizer;
+  /** Mean loss of a batch. */
   loss: (output: Tensor, target: Tensor) => Tensor;
+  /** Beside the loss. */
   metrics: readonly Metric[];
+  /** Sets the learning rate; null: it stays. */
   schedule: AnySchedule | null;
+  /** When the schedule moves on. */
   scheduleEvery: "step" | "epoch";
+  /** Greatest norm of the gradient; null: any. */
   clipNorm: number | null;
+  /** Greatest element of the gradient; null: any. */
   clipValue: number | null;
+  /** Whether steps are recorded and replayed. */
+  capture: boolean;
+  /** Batches that make one optimizer step. */
   accumulate: number;
+  /** Running average of the weights; null: none. */
   ema: EMA | null;
+  /** Of the default generator; null: it goes on as it is. */
   seed: number | null;
+  /** Folder for metrics.jsonl and checkpoints; null: nothing is written. */
   out: string | null;
 }
 
@@ -138,19 +180,29 @@ export interface TrainerSettings {
 export interface FitSettings {
   /** Infinity where the other bounds the run. */
   epochs: number;
+  /** Infinity where the epochs bound the run. */
   steps: number;
+  /** Batches to evaluate on; null: none. */
   validation: AsyncIterable<Batch> | null;
   /** null: after each epoch. */
   validateEvery: number | null;
+  /** The score that "best" and early stopping go by. */
   monitor: string;
+  /** undefined: never. */
   earlyStopping: EarlyStopping | undefined;
+  /** Hooks of the run, in order. */
   callbacks: CallbackList;
+  /** Steps between step events. */
   logEvery: number;
   /** null: no checkpoints at all. */
   checkpointEvery: "epoch" | "end" | number | null;
+  /** Seconds between checkpoints; null: not by time. */
   checkpointSeconds: number | null;
+  /** Path of a checkpoint that is there; null: a fresh run. */
   resume: string | null;
+  /** Ends the run after its current step. */
   signal: AbortSignal | undefined;
+  /** Whether Ctrl+C and SIGTERM end the run with a checkpoint. */
   handleSignals: boolean;
 }
 
@@ -171,6 +223,7 @@ const TRAINER_KEYS = [
   "scheduleEvery",
   "clipNorm",
   "clipValue",
+  "capture",
   "accumulate",
   "ema",
   "seed",
@@ -216,6 +269,7 @@ export function trainerSettings(
     scheduleEvery = "step",
     clipNorm,
     clipValue,
+    capture = false,
     accumulate = 1,
     ema,
     seed = null,
@@ -232,6 +286,11 @@ export function trainerSettings(
   expectCount(where, "accumulate", accumulate);
   if (schedule instanceof ReduceLROnPlateau && options.scheduleEvery !== undefined)
     throw new TypeError("Trainer: ReduceLROnPlateau moves on with each validation; leave out scheduleEvery");
+  if (typeof capture !== "boolean") throw new TypeError(`Trainer: expected capture true or false, got ${capture}`);
+  if (capture && takesClosure(optimizer))
+    throw new TypeError(
+      "Trainer: expected an optimizer that takes no closure with capture: what it does depends on values that it reads",
+    );
   if (takesClosure(optimizer) && (clipNorm !== undefined || clipValue !== undefined))
     throw new TypeError(
       "Trainer: expected no clipNorm and clipValue with an optimizer that takes a closure: it needs the gradient of the loss as it is",
@@ -245,6 +304,7 @@ export function trainerSettings(
     scheduleEvery,
     clipNorm: clipNorm ?? null,
     clipValue: clipValue ?? null,
+    capture,
     accumulate,
     ema: typeof ema === "number" ? makeEma(ema) : (ema ?? null),
     seed,

@@ -37,10 +37,17 @@ export class Trainer {
   readonly #settings: TrainerSettings;
   #running = false;
 
+  /**
+   * Checks the options; nothing is trained, seeded or written before fit().
+   *
+   * @param model what is trained
+   * @param options optimizer and loss have no default
+   */
   constructor(model: Model, options: TrainerOptions) {
     this.#settings = trainerSettings(model, options, (decay) => new EMA(model, { decay }));
   }
 
+  /** The model that was given, trained in place. */
   get model(): Model {
     return this.#settings.model;
   }

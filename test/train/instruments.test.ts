@@ -150,7 +150,7 @@ describe("deadUnits", () => {
           `1: ${dead} of 16 units did not fire once in the last epoch (bound 10 %)`,
         );
       // The hooks are gone.
-      expect(Object.keys(trainer.model.modules()[2]!)).toEqual(["training"]);
+      expect(Object.keys(trainer.model.modules()[2]!)).toEqual([]);
       expect(Object.hasOwn(trainer.model, "forward")).toBe(false);
     }
   });
