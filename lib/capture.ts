@@ -12,6 +12,7 @@ import { clone } from "./ops/cast.js";
 import { copy_ } from "./ops/inplace.js";
 import { alias, empty, Tensor } from "./tensor.js";
 
+/** Options of capture. */
 export interface CaptureOptions {
   /** Calls that run as they are before the first is recorded: what the function makes when first called. Default 1. */
   warmup?: number;

@@ -262,8 +262,10 @@ export interface CrossValidation {
 /**
  * Chooses k by cross-validation: each fold in turn is held out, classified by the others.
  *
- * @param ks candidates. Default CS231n's: 1, 3, 5, 8, 10, 12, 15, 20, 50, 100
- * @param folds parts, in the order of the rows. Default 5
+ * @param x points [n, d]
+ * @param y their labels [n]
+ * @param options ks: candidates, default CS231n's 1, 3, 5, 8, 10, 12, 15, 20, 50, 100; folds: parts, in the order of the
+ * rows, default 5
  */
 export async function crossValidateK(
   x: Tensor,

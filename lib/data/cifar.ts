@@ -24,7 +24,7 @@ export const CIFAR10_CLASSES: readonly string[] = [
 
 /** Pictures and labels of one split. */
 export interface CifarSplit {
-  /** [n, 3, 32, 32]: red, green, blue planes. */
+  /** `[n, 3, 32, 32]`: red, green, blue planes. */
   images: Uint8Array;
   /** [n], 0-9: indices into `CIFAR10_CLASSES`. */
   labels: Uint8Array;

@@ -13,6 +13,14 @@ import { deriveSeed, permutation } from "./order.js";
 import type { SubsetSource } from "./subsetSource.js";
 import type { Transform } from "./transforms.js";
 
+/** What a worker thread makes examples of. */
+export interface WorkerSource {
+  /** Address of the module that a worker imports. */
+  module: URL;
+  /** What the function that it exports gets; must survive structuredClone(). */
+  options: unknown;
+}
+
 /** Anything with examples 0 to length - 1. */
 export interface Dataset {
   /** Number of examples. */
@@ -20,12 +28,7 @@ export interface Dataset {
   /** The examples at `indices`, field by field: [n, ...] tensors that belong to the caller. */
   batch(indices: Int32Array, pass: Pass): Tensor[] | Promise<Tensor[]>;
   /** How worker threads make the same examples, where they can: a module (see DataLoader) and what it gets. */
-  readonly worker?: {
-    /** Address of the module that a worker imports. */
-    module: URL;
-    /** What the function that it exports gets; must survive structuredClone(). */
-    options: unknown;
-  };
+  readonly worker?: WorkerSource;
 }
 
 const indicesOf = (where: string, indices: Int32Array, length: number): Tensor => {
@@ -146,7 +149,7 @@ export class Subset implements Dataset {
   }
 
   /** That of the whole data set, where it has one: worker threads read the part. */
-  get worker(): { module: URL; options: unknown } | undefined {
+  get worker(): WorkerSource | undefined {
     const whole = this.dataset.worker;
     if (whole === undefined) return undefined;
     const options: SubsetSource = { module: whole.module.href, options: whole.options, indices: this.indices };

@@ -6,6 +6,7 @@ import { extname, join } from "node:path";
 import images, { decode, type ImageSource, loadSharp } from "./imageSource.js";
 import { PlainDataset } from "./plainDataset.js";
 
+/** Options of a folder of pictures. */
 export interface ImageFolderOptions {
   /** Height and width that pictures get; one number is both. Default null: as they are, for pictures of one size. */
   size?: number | readonly [height: number, width: number] | null;
@@ -31,7 +32,9 @@ export interface ImageFolderOptions {
 
 /** A file that is no example, and why. */
 export interface SkippedFile {
+  /** Where it is. */
   path: string;
+  /** Why it was left out. */
   reason: string;
 }
 

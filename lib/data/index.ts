@@ -16,6 +16,7 @@ export {
   Subset,
   TensorDataset,
   type TensorDatasetOptions,
+  type WorkerSource,
 } from "./dataset.js";
 export type { DownloadOptions, DownloadProgress } from "./download.js";
 export type { Pass, SampleKey } from "./draws.js";

@@ -6,6 +6,7 @@ import { createReadStream } from "node:fs";
 import jsonSource, { type JsonMap, type JsonSource } from "./jsonSource.js";
 import { PlainDataset } from "./plainDataset.js";
 
+/** Options of a file of JSON lines. */
 export interface JsonLinesOptions<V = unknown> {
   /** Keys of each object that are its fields, in this order: numbers or nested arrays of numbers. */
   fields?: readonly string[];
@@ -18,6 +19,7 @@ export interface JsonLinesOptions<V = unknown> {
 
 /** Lines of a JSON file as examples. */
 export class JsonLinesDataset extends PlainDataset {
+  /** Path of the file. */
   readonly file: string;
 
   /** @internal */

@@ -3,7 +3,7 @@
  * both give the same tensors.
  */
 import type { Tensor } from "../tensor.js";
-import type { Dataset } from "./dataset.js";
+import type { Dataset, WorkerSource } from "./dataset.js";
 import type { Pass } from "./draws.js";
 import { shareBatch } from "./plain.js";
 import type { WorkerDataset } from "./worker.js";
@@ -20,7 +20,7 @@ export class PlainDataset implements Dataset {
   constructor(
     private readonly where: string,
     private readonly source: WorkerDataset,
-    readonly worker?: { module: URL; options: unknown },
+    readonly worker?: WorkerSource,
   ) {
     this.length = source.length;
   }

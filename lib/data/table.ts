@@ -6,8 +6,10 @@ import { type CsvRow, csvRows } from "./csvParse.js";
 import { PlainDataset } from "./plainDataset.js";
 import table, { type TableSource } from "./tableSource.js";
 
+/** What a column holds: numbers, or one of several classes. */
 export type ColumnType = "number" | "category";
 
+/** Options of a table read from a CSV file. */
 export interface CsvOptions {
   /** Columns that an example has, by name or, from 0, by place, in this order. Default: all but the target. */
   columns?: readonly (string | number)[];

@@ -39,6 +39,7 @@ export * from "./dropout.js";
 export * from "./dropPath.js";
 export * from "./groupNorm.js";
 export type { BackwardHook, BackwardPreHook, Gradients } from "./hooks.js";
+/** Initial values, in place, as torch.nn.init has them. */
 export * as init from "./init.js";
 export { Embedding, type EmbeddingLayerOptions, type FactoryOptions, Linear, type LinearOptions } from "./linear.js";
 export * from "./loss.js";

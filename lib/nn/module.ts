@@ -87,6 +87,7 @@ export abstract class Module {
   #registered: Map<string, Registration> | null = null;
   #hooks: Hooks | null = null;
 
+  /** Subclasses call it before they set a property. */
   constructor() {
     noteForward(new.target.prototype);
   }
@@ -98,6 +99,7 @@ export abstract class Module {
   get training(): boolean {
     return this.#training;
   }
+  /** Setting it changes this module alone; train() and eval() its children too. */
   set training(on: boolean) {
     if (on !== this.#training) noteChange();
     this.#training = on;

@@ -18,6 +18,7 @@ export {
   type TableOptions,
 } from "./profile.js";
 
+/** Options of profile. */
 export interface ProfileOptions {
   /** Whose modules are named by their path in it. Default: that of the module which is called first. */
   model?: Module;

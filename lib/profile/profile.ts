@@ -10,9 +10,11 @@ import { chromeTrace } from "./trace.js";
 
 /** One call of a kernel. Times in ns since the profile began. */
 export interface Call {
+  /** The kernel's name in native/ops.def. */
   op: string;
   /** A number of lib/watch.ts; 0: in no module. */
   scope: number;
+  /** Whether backward() called it. */
   backward: boolean;
   /** On JavaScript's thread; otherwise on the executor's. */
   inPlace: boolean;
@@ -20,11 +22,15 @@ export interface Call {
   flops: number;
   /** Of all operands. */
   bytes: number;
+  /** When it was handed to the stream. */
   submitted: number;
+  /** When its kernel began. */
   start: number;
+  /** When its kernel was done. */
   end: number;
-  /** Bytes of the process's live buffers, when it was submitted and when it had run. */
+  /** Bytes of the process's live buffers when it was submitted. */
   liveBefore: number;
+  /** Bytes of the process's live buffers when it had run. */
   liveAfter: number;
 }
 
@@ -32,6 +38,7 @@ export interface Call {
 export interface ProfileSums {
   /** Calls of kernels. */
   calls: number;
+  /** Of the kernels, without waiting. */
   time: number;
   /** Time a call. */
   mean: number;
@@ -47,7 +54,9 @@ export interface ProfileSums {
   gigabytes: number | null;
 }
 
+/** Sums over the calls of one op. */
 export interface OpProfile extends ProfileSums {
+  /** The kernel's name in native/ops.def. */
   op: string;
 }
 
@@ -57,6 +66,7 @@ export interface ModuleProfile extends ProfileSums {
   name: string;
   /** Its class; "" for what is no module, as "AdamW.step". */
   type: string;
+  /** Whether these are the calls of its backward. */
   backward: boolean;
   /** How often its forward was called; in backward, how often backward() came to it. */
   entered: number;
@@ -66,6 +76,7 @@ export interface ModuleProfile extends ProfileSums {
   allocated: number;
 }
 
+/** Options of Profile.toString(). */
 export interface TableOptions {
   /** Rows of each table. Default 30. */
   rows?: number;
@@ -110,8 +121,15 @@ export class Profile<T = unknown> {
   readonly calls: number;
   /** Calls beyond maxCalls: they ran, and are in no table. */
   readonly dropped: number;
-  /** Bytes of the process's live buffers: at the beginning, at the end of the last call, and the most that were seen. */
-  readonly memory: { readonly atStart: number; readonly atEnd: number; readonly peak: number };
+  /** Bytes of the process's live buffers. */
+  readonly memory: {
+    /** At the beginning. */
+    readonly atStart: number;
+    /** At the end of the last call. */
+    readonly atEnd: number;
+    /** The most that were seen. */
+    readonly peak: number;
+  };
   /** By op, the longest first. */
   readonly ops: readonly OpProfile[];
   /** By module and pass, the longest first. */

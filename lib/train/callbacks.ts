@@ -80,8 +80,11 @@ export interface Callback {
   loadStateDict?(state: unknown): unknown;
 }
 
+/** Functions have a name, as callbacks do, and would else pass for some without hooks. */
+type NoFunction = { readonly call?: never };
+
 /** A callback, or a function of events that is called, and awaited, for each. */
-export type AnyCallback = (Callback & { call?: never }) | ((event: TrainEvent) => unknown);
+export type AnyCallback = (Callback & NoFunction) | ((event: TrainEvent) => unknown);
 
 type Hook = Exclude<keyof Callback, "name">;
 type Arguments<H extends Hook> = Parameters<NonNullable<Callback[H]>>;

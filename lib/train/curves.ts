@@ -37,6 +37,7 @@ export function learningRateMonitor(): Callback {
   };
 }
 
+/** Options of overfitting. */
 export interface OverfittingOptions {
   /** By how many percent the validation loss may stand above its lowest value. Default 5. */
   loss?: number;

@@ -12,6 +12,7 @@ import type { Callback } from "./callbacks.js";
 import { type Finding, figure } from "./diagnosis.js";
 import type { Scores } from "./events.js";
 
+/** Options of deadUnits. */
 export interface DeadUnitsOptions {
   /** Steps between those that are watched. Default 1: a unit that fires once in the epoch is alive. */
   every?: number;

@@ -4,6 +4,7 @@
 
 /** Something that deserves a look. */
 export interface Finding {
+  /** What is wrong; callbacks of one's own may have kinds of their own. */
   kind: "vanishingGradient" | "explodingGradient" | "deadUnits" | "overfitting" | (string & {});
   /** The layer, by its name in the model; null for the whole of it. */
   where: string | null;

@@ -14,6 +14,7 @@ import { encodePng, type PngSize } from "../viz/png.js";
 import * as messages from "./eventMessages.js";
 import { frame } from "./records.js";
 
+/** Options of EventWriter. */
 export interface EventWriterOptions {
   /** What is added goes to the file at the latest after so many seconds, so that TensorBoard sees running jobs. Default 2. */
   flushSeconds?: number;
@@ -143,6 +144,7 @@ export class EventWriter {
     }
   }
 
+  /** close(), at the end of the block of `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -16,6 +16,7 @@ interface Where {
 
 /** Numbers that callbacks measured, by name: { "learningRate/0": 0.1 }; absent where none did. */
 interface Measured {
+  /** By name; a promise of callbacks may have given them steps after they were measured. */
   measured?: Scores;
 }
 
@@ -77,6 +78,7 @@ export interface CheckpointEvent extends Where {
 
 /** Where what callbacks find wrong has changed: at the end of an epoch, or of the run. */
 export interface DiagnosisEvent extends Where {
+  /** Tells this event from the others. */
   type: "diagnosis";
   /** All that holds now; none where the last ones are gone. */
   findings: Finding[];

@@ -14,6 +14,7 @@ import type { Callback, RunContext } from "./callbacks.js";
 import { type Finding, figure, median } from "./diagnosis.js";
 import type { Scores } from "./events.js";
 
+/** Options of gradientNorms. */
 export interface GradientNormsOptions {
   /** Steps between measurements. Default 10. */
   every?: number;

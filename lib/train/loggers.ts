@@ -131,6 +131,7 @@ const missing = (error: NodeJS.ErrnoException): string => {
   throw error;
 };
 
+/** Options of tensorBoard. */
 export interface TensorBoardOptions extends Pick<EventWriterOptions, "flushSeconds"> {
   /** Whether each epoch writes a histogram of every parameter. Default false. */
   histograms?: boolean;

@@ -57,12 +57,17 @@ export interface StepOptimizer {
  * batch norm, see every evaluation.
  */
 export interface ClosureOptimizer {
+  /** What tells it from an optimizer whose step() takes nothing. */
   readonly takesClosure: true;
   /** Whose `lr` events report. */
   readonly paramGroups: readonly OptimizerOptions[];
+  /** Takes the gradients away; the closure calls it. */
   zeroGrad(): void;
+  /** One step; `closure` computes the loss with its gradients, and is called several times. Gives the first loss. */
   step(closure: () => Tensor): Promise<number>;
+  /** What loadStateDict() goes on from. */
   stateDict(): LBFGSState;
+  /** Goes on from what stateDict() gave. */
   loadStateDict(state: LBFGSState): void;
 }
 
