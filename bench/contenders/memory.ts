@@ -1,9 +1,9 @@
 /** napier's side of bench/memory.ts. */
-import { crossEntropy, grad, groupNorm, nn, optim, rand, type Tensor, tensor } from "napier";
+import { crossEntropy, fuse, grad, groupNorm, nn, optim, rand, type Tensor, tensor } from "napier";
 import type { Case } from "../cases.js";
 import { RESNET18 } from "../memory.js";
 
-const chain = (x: Tensor): Tensor => x.mul(1.5).add(0.5).relu().mul(x).sub(0.25).square();
+const chain = fuse((x) => x.mul(1.5).add(0.5).relu().mul(x).sub(0.25).square());
 
 /** What a run of the case does, or null where it is not one of these. */
 export function memoryOp({ op, params }: Case): (() => unknown) | null {
@@ -32,13 +32,7 @@ export function memoryOp({ op, params }: Case): (() => unknown) | null {
       const layer = new nn.BatchNorm2d(p.c!);
       const residual = op.includes("add") ? centred().requiresGrad_() : null;
       const others = residual ? [residual] : [];
-      return both(
-        (x) => {
-          const y = layer.forward(x);
-          return (residual ? y.add(residual) : y).relu();
-        },
-        [...layer.parameters(), ...others],
-      );
+      return both((x) => layer.forward(x, { residual, activation: "relu" }), [...layer.parameters(), ...others]);
     }
     case "batchnorm+backward": {
       const layer = new nn.BatchNorm2d(p.c!);
