@@ -5,7 +5,7 @@ import "../methods.js";
 import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { DataLoader, type ImageSets } from "../data/index.js";
-import { save } from "../io/index.js";
+import { save, writeFileAtomic } from "../io/index.js";
 import * as models from "../models/index.js";
 import { addon } from "../native.js";
 import { crossEntropy } from "../nn/index.js";
@@ -39,6 +39,8 @@ export interface RunOptions {
   lr: number;
   seed: number;
   out: string;
+  /** Whether to run the learning-rate range test instead of a training. */
+  findLr: boolean;
   /** Folder for TensorBoard's event files. */
   tensorboard: string | undefined;
   csv: string | undefined;
@@ -103,6 +105,15 @@ export async function runTraining(options: RunOptions): Promise<number> {
   const schedule = new OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * loader.length });
   const trainer = new Trainer(model, { optimizer, schedule, loss: crossEntropy, metrics: ["accuracy"], out });
   await mkdir(out, { recursive: true });
+  if (options.findLr) {
+    const found = await trainer.findLearningRate(loader, { to: 1 });
+    const { rates, losses, suggestion, diverged } = found;
+    const picture = join(out, "learning-rate.png");
+    await writeFileAtomic(picture, found.png());
+    say(`${found}\nwrote ${relative(process.cwd(), picture)}`);
+    if (json) console.log(JSON.stringify({ suggestion, diverged, rates, losses, out }));
+    return 0;
+  }
   const delay = new DelayMeter();
   const progress = new Progress();
   let result: FitResult;
