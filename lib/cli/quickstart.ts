@@ -29,6 +29,7 @@ export async function run(args: string[]): Promise<number> {
     lr,
     seed: 231,
     out: resolve(out),
+    findLr: false,
     tensorboard: undefined,
     csv: undefined,
     resume: false,

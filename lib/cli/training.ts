@@ -5,7 +5,7 @@ import "../methods.js";
 import { mkdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { DataLoader, type ImageSets } from "../data/index.js";
-import { save } from "../io/index.js";
+import { save, writeFileAtomic } from "../io/index.js";
 import * as models from "../models/index.js";
 import { addon } from "../native.js";
 import { crossEntropy } from "../nn/index.js";
@@ -41,6 +41,8 @@ export interface RunOptions {
   lr: number;
   seed: number;
   out: string;
+  /** Whether to run the learning-rate range test instead of a training. */
+  findLr: boolean;
   /** Folder for TensorBoard's event files. */
   tensorboard: string | undefined;
   csv: string | undefined;
@@ -114,6 +116,15 @@ export async function runTraining(options: RunOptions): Promise<number> {
   const settings = { optimizer, schedule, loss: crossEntropy, metrics: ["accuracy"] as const, out, detectAnomaly };
   const trainer = new Trainer(model, settings);
   await mkdir(out, { recursive: true });
+  if (options.findLr) {
+    const found = await trainer.findLearningRate(loader, { to: 1 });
+    const { rates, losses, suggestion, diverged } = found;
+    const picture = join(out, "learning-rate.png");
+    await writeFileAtomic(picture, found.png());
+    say(`${found}\nwrote ${relative(process.cwd(), picture)}`);
+    if (json) console.log(JSON.stringify({ suggestion, diverged, rates, losses, out }));
+    return 0;
+  }
   const delay = new DelayMeter();
   const progress = new Progress();
   const profiling = options.profile === undefined ? null : new TrainingProfile(model, epochs * loader.length);

@@ -263,6 +263,14 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     this.cursor = cursorAt(epoch, position);
   }
 
+  /** @internal Answers what puts the loader back to where it is now, an epoch that was abandoned included. */
+  bookmark(): () => void {
+    const [cursor, seed] = [{ ...this.cursor }, this.userSeed];
+    return () => {
+      [this.cursor, this.userSeed] = [cursor, seed];
+    };
+  }
+
   private checkState({ batchSize, examples }: DataLoaderState): void {
     if (batchSize === this.batchSize && examples === this.examples) return;
     throw new Error(

@@ -19,6 +19,7 @@ export type {
 } from "./events.js";
 export { EventWriter, type EventWriterOptions } from "./eventWriter.js";
 export { type GradientNormsOptions, gradientNorms } from "./gradientNorms.js";
+export { LearningRateTest, type LearningRateTestOptions } from "./learningRateTest.js";
 export { csvLogger, type TensorBoardOptions, tensorBoard } from "./loggers.js";
 export { accuracy, type Metric, type MetricName } from "./metrics.js";
 export type { EarlyStopping } from "./monitor.js";

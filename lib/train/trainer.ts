@@ -7,6 +7,7 @@ import { EMA } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
 import { type Evaluation, evaluateModel, predictWith } from "./evaluate.js";
 import { onInterrupt } from "./interrupt.js";
+import { type LearningRateTest, type LearningRateTestOptions, testLearningRates } from "./learningRateTest.js";
 import { Loop } from "./loop.js";
 import {
   type Batch,
@@ -105,6 +106,26 @@ export class Trainer {
       if (result === null) throw signal!.reason;
       return result;
     });
+  }
+
+  /**
+   * The learning-rate range test (Smith, "Cyclical learning rates for training neural networks", 2015): trains for 100
+   * steps while the learning rate grows from 1e-6 to 10 by a factor a step, stops where the loss diverges, and suggests
+   * the rate at which the smoothed loss fell most steeply; a one-cycle schedule may go up to some three times that.
+   * Schedule and weight averages stand still meanwhile. Afterwards weights, buffers, gradients, optimizer, the default
+   * random generator and the loader (where it has loadStateDict) are as they were, bit for bit.
+   *
+   * @throws (rejects) ShapeError for options out of range; the signal's reason; Error when the first loss is not finite
+   * @example
+   * const model = new nn.Linear(2, 2);
+   * const trainer = new train.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 1 }), loss: nn.crossEntropy });
+   * const x = randn([64, 2]);
+   * const loader = new data.DataLoader(new data.TensorDataset([x, x.argmax(1)]), { batchSize: 16, shuffle: true });
+   * const found = await trainer.findLearningRate(loader, { steps: 40 });
+   * console.log(`${found}`, found.suggestion);
+   */
+  findLearningRate(loader: BatchSource, options: LearningRateTestOptions = {}): Promise<LearningRateTest> {
+    return this.#exclusively("findLearningRate", () => testLearningRates(this.#settings, loader, options));
   }
 
   /** The outputs for a tensor of inputs, or for those of all batches of a loader, one after the other. */

@@ -146,7 +146,10 @@ function smooth(points: Point[]): Point[] {
 }
 
 /** An axis over the values with 4 to 8 ticks at 1, 2 or 5 times a power of ten; from 0 where that costs little room. */
-function axis(values: number[], highest = Number.POSITIVE_INFINITY): { min: number; max: number; ticks: number[] } {
+export function axis(
+  values: number[],
+  highest = Number.POSITIVE_INFINITY,
+): { min: number; max: number; ticks: number[] } {
   let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of values) [min, max] = [Math.min(min, value), Math.max(max, value)];
   if (min >= 0 && min < 0.3 * max) min = 0;

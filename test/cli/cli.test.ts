@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -34,6 +34,9 @@ describe("usage", () => {
       "lr",
       "seed",
       "out",
+      "find-lr",
+      "tensorboard",
+      "csv",
       "resume",
       "threads",
       "profile",
@@ -140,6 +143,10 @@ describe("train", () => {
       "2",
       "--out",
       "run",
+      "--csv",
+      "run/log.csv",
+      "--tensorboard",
+      "run/board",
       "--json",
     ];
     const first = napier(...args, "--epochs", "1");
@@ -158,6 +165,9 @@ describe("train", () => {
     const html = readFileSync(run("report.html"), "utf8");
     for (const section of ["<svg", "data:image/png;base64,", "mlp on glyphs"]) expect(html).toContain(section);
     expect(html).not.toMatch(/<script|src="http|href="http/);
+    expect(html).toContain("<h2>Diagnosis</h2>");
+    expect(readFileSync(run("log.csv"), "utf8").trim().split("\n")).toHaveLength(1 + lines.length);
+    expect(readdirSync(run("board")).filter((name) => name.includes("tfevents"))).toHaveLength(1);
 
     const evaluated = napier("eval", "--model", "run/model.safetensors", "--json");
     expect(evaluated.code).toBe(0);
@@ -183,6 +193,17 @@ describe("train", () => {
     expect(logged.at(-1)).toBe(160);
     expect(JSON.parse(more.out.trim().split("\n").at(-1)!).testAccuracy).toBeGreaterThan(0.8);
   }, 240_000);
+
+  test("--find-lr suggests a rate and draws the curve", () => {
+    const { code, out } = napier("train", "--model", "mlp", "--find-lr", "--out", "rates", "--json");
+    expect(code).toBe(0);
+    const { suggestion, rates, losses } = JSON.parse(out);
+    expect(suggestion).toBeGreaterThan(1e-5);
+    expect(suggestion).toBeLessThan(0.5);
+    expect(losses).toHaveLength(rates.length);
+    expect(readFileSync(join(folder, "rates/learning-rate.png")).subarray(1, 4).toString()).toBe("PNG");
+    expect(existsSync(join(folder, "rates/model.safetensors"))).toBe(false);
+  }, 120_000);
 
   test("Ctrl+C leaves a checkpoint and exit code 130; --resume finishes", async () => {
     const args = ["train", "--model", "mlp", "--batch", "50", "--epochs", "3", "--out", "stopped", "--json"];
