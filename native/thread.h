@@ -13,7 +13,9 @@
 
 namespace napier {
 
-constexpr size_t kThreadStack = size_t(1) << 20; // kernels keep what grows with a size in Scratch
+// 1 MB for kernels, which keep what grows with a size in Scratch; 1 MB for what glibc puts there itself: the thread-locals
+// of every library, which are large under ThreadSanitizer.
+constexpr size_t kThreadStack = size_t(2) << 20;
 
 #ifdef _WIN32
 template <class Body> void startThread(Body body) { std::thread(std::move(body)).detach(); }

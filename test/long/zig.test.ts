@@ -23,7 +23,10 @@ const run = (command: string, args: string[]) =>
 /** What Node offers addons. */
 function nodeFunctions(): string[] {
   const { def_paths } = createRequire(import.meta.url)("node-api-headers") as { def_paths: Record<string, string> };
-  return Object.values(def_paths).flatMap((path) => readFileSync(path, "utf8").match(/^(napi|node_api)_\w+/gm) ?? []);
+  const names = Object.values(def_paths).flatMap(
+    (path) => readFileSync(path, "utf8").match(/^(napi|node_api)_\w+/gm) ?? [],
+  );
+  return [...new Set(names)]; // one list includes the other
 }
 
 /** Names of dynamic symbols that are defined, or that are looked for. */
