@@ -115,7 +115,14 @@ export class BatchNorm1d extends BatchNorm {
   }
 }
 
-/** Batch normalisation of [n, c, h, w] (Ioffe & Szegedy 2015). */
+/**
+ * Batch normalisation of [n, c, h, w] (Ioffe & Szegedy 2015).
+ *
+ * @example
+ * const norm = new nn.BatchNorm2d(3);
+ * const y = norm.forward(randn([4, 3, 8, 8])); // by the batch's statistics
+ * const z = norm.eval().forward(randn([1, 3, 8, 8])); // by the running ones
+ */
 export class BatchNorm2d extends BatchNorm {
   forward(x: Tensor): Tensor {
     expect(x.ndim === 4, "BatchNorm2d", `x of shape [n,${this.numFeatures},h,w]`, show(x.shape));
@@ -202,7 +209,13 @@ export interface LayerNormOptions extends FactoryOptions {
   bias?: boolean;
 }
 
-/** Layer normalisation over the last dimensions (Ba, Kiros & Hinton 2016). */
+/**
+ * Layer normalisation over the last dimensions (Ba, Kiros & Hinton 2016).
+ *
+ * @example
+ * const norm = new nn.LayerNorm(16);
+ * const y = norm.forward(randn([2, 5, 16])); // each of the 10 rows with mean 0 and variance 1
+ */
 export class LayerNorm extends Module {
   /** Of normalizedShape, at first 1; null unless elementwiseAffine. */
   weight: Parameter | null;
