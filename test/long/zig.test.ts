@@ -3,9 +3,8 @@
  * kernels behind them run in test:native (musl). macOS and Windows: native/ compiles and links there.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -14,7 +13,6 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const zig = process.env.ZIG || "zig";
 const works = (command: string) => spawnSync(command, ["--version"]).status === 0;
 const missing = spawnSync(zig, ["version"]).status !== 0 ? "zig" : !works("readelf") ? "readelf" : "";
-const loader = ["/lib/ld-musl-x86_64.so.1"].find(
   (file) => process.arch === "x64" && spawnSync(file).error === undefined,
 );
 const run = (command: string, args: string[]) =>
@@ -66,21 +64,6 @@ describe.skipIf(missing !== "").each([
         .filter((name) => !/^_(init|fini)$/.test(name))
         .sort(),
     ).toEqual(["napi_register_module_v1", "node_api_module_get_api_version_v1"]);
-  });
-
-  const lacks = target !== "linux-x64-musl" ? "a machine for it" : loader ? "" : "musl's loader";
-  test.skipIf(lacks)(`musl loads it${lacks && ` (skipped: ${lacks} is missing)`}`, () => {
-    const folder = mkdtempSync(join(tmpdir(), "napier-musl-"));
-    try {
-      const list = nodeFunctions().map((name) => `FUNCTION(${name})`);
-      writeFileSync(join(folder, "functions.inc"), list.join("\n"));
-      const host = join(folder, "host");
-      const source = join(root, "test/native/muslHost.c");
-      run(zig, ["cc", "-target", "x86_64-linux-musl", "-dynamic", "-rdynamic", `-I${folder}`, source, "-o", host]);
-      expect(run(loader!, [host, binary])).toBe("Node-API 8\n");
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
   });
 });
 
