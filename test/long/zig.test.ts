@@ -13,8 +13,6 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const zig = process.env.ZIG || "zig";
 const works = (command: string) => spawnSync(command, ["--version"]).status === 0;
 const missing = spawnSync(zig, ["version"]).status !== 0 ? "zig" : !works("readelf") ? "readelf" : "";
-  (file) => process.arch === "x64" && spawnSync(file).error === undefined,
-);
 const run = (command: string, args: string[]) =>
   execFileSync(command, args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 2 ** 28 });
 
