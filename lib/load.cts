@@ -5,15 +5,16 @@
 import fs = require("node:fs");
 import path = require("node:path");
 import builds = require("./builds.cjs");
+import libcs = require("./libc.cjs");
 
 function libc(): "glibc" | "musl" | "" {
   if (process.platform !== "linux") return "";
   const report = process.report as unknown as {
     excludeNetwork?: boolean;
-    getReport(): { header?: { glibcVersionRuntime?: string } };
+    getReport(): Parameters<typeof libcs.libcOf>[1];
   };
   report.excludeNetwork = true; // network look-ups can take seconds
-  return report.getReport().header?.glibcVersionRuntime ? "glibc" : "musl";
+  return libcs.libcOf(process.platform, report.getReport());
 }
 
 function prebuilt(target: string): unknown {

@@ -39,7 +39,6 @@ void endAt(void*, size_t, size_t) {}
 #endif
 
 constexpr size_t kSmallest = 64;
-constexpr size_t kHugePage = size_t(2) << 20;
 
 // Eight classes a power of two: at most 12.5 % of a buffer is unused.
 struct SizeClass {
@@ -62,6 +61,7 @@ constexpr int kClasses = 8 + (64 - 9) * 8;
 void* systemAlloc(size_t bytes) { return _aligned_malloc(bytes, 64); }
 void systemFree(void* p) { _aligned_free(p); }
 #else
+constexpr size_t kHugePage = size_t(2) << 20;
 void systemFree(void* p) { free(p); }
 void* systemAlloc(size_t bytes) {
   void* p = nullptr;

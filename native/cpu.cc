@@ -1,6 +1,10 @@
 #include "cpu.h"
 #include <cstdlib>
 #include <stdexcept>
+#include <utility>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 namespace napier {
 
@@ -29,11 +33,34 @@ struct Variant {
 };
 
 #ifdef __x86_64__
-bool runsAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool runsAvx512() {
-  return runsAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+// What the CPU has and the system saves the registers of. By CPUID: __builtin_cpu_supports reads a table of the compiler's
+// runtime library, which clang-cl does not link.
+struct X86 {
+  bool sse42, avx, fma, avx2, avx512f, avx512dq, avx512bw, avx512vl;
+};
+X86 readX86() {
+  X86 has{};
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return has;
+  const auto bit = [](unsigned word, int i) { return (word >> i & 1) != 0; };
+  unsigned saved = 0, high; // XCR0
+  if (bit(c, 27)) asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+  const bool ymm = (saved & 0x06) == 0x06, zmm = (saved & 0xe6) == 0xe6;
+  has.sse42 = bit(c, 20);
+  has.avx = ymm && bit(c, 28);
+  has.fma = ymm && bit(c, 12);
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return has;
+  has.avx2 = ymm && bit(b, 5);
+  has.avx512f = zmm && bit(b, 16);
+  has.avx512dq = zmm && bit(b, 17);
+  has.avx512bw = zmm && bit(b, 30);
+  has.avx512vl = zmm && bit(b, 31);
+  return has;
 }
+const X86 x86 = readX86();
+
+bool runsAvx2() { return x86.avx2 && x86.fma; }
+bool runsAvx512() { return runsAvx2() && x86.avx512f && x86.avx512dq && x86.avx512bw && x86.avx512vl; }
 #endif
 
 // Slowest first; the last one that runs is the default.
@@ -115,16 +142,16 @@ bool setCpuIsa(const std::string& name) {
 std::vector<std::string> cpuFeatures() {
   std::vector<std::string> found;
 #ifdef __x86_64__
-#define FEATURE(f)                                                                                                     \
-  if (__builtin_cpu_supports(f)) found.push_back(f);
-  FEATURE("sse4.2")
-  FEATURE("avx") FEATURE("avx2") FEATURE("fma") FEATURE("avx512f") FEATURE("avx512dq") FEATURE("avx512bw")
-      FEATURE("avx512vl")
-#undef FEATURE
+  const std::pair<const char*, bool> all[] = {
+      {"sse4.2", x86.sse42},     {"avx", x86.avx},           {"avx2", x86.avx2},         {"fma", x86.fma},
+      {"avx512f", x86.avx512f},  {"avx512dq", x86.avx512dq}, {"avx512bw", x86.avx512bw}, {"avx512vl", x86.avx512vl},
+  };
+  for (auto& [name, has] : all)
+    if (has) found.push_back(name);
 #elif defined(__aarch64__)
   found.push_back("neon");
 #endif
-          return found;
+  return found;
 }
 
 } // namespace napier

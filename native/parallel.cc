@@ -6,6 +6,7 @@
 // spinning hand-over 0.1-0.8 us (docs/architecture.md). What a chunk throws (scratch memory that is not to be had)
 // reaches the caller after the last claimed chunk.
 #include "parallel.h"
+#include "thread.h"
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -136,7 +137,7 @@ struct Pool {
 
   void start() {
     while (started < wanted.load()) {
-      std::thread(&Pool::help, this, started).detach();
+      startThread([this, index = started] { help(index); });
       started++;
     }
   }

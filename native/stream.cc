@@ -1,4 +1,5 @@
 #include "stream.h"
+#include "thread.h"
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -48,7 +49,7 @@ Stream& Stream::cpu() {
 Stream::Stream() : ring(new Task[kTasks]) {
   const char* sync = getenv("NAPIER_SYNC");
   inPlaceOnly = sync && strcmp(sync, "0") != 0 && *sync;
-  std::thread(&Stream::execute, this).detach();
+  startThread([this] { execute(); });
 }
 
 bool Stream::beginInPlace(double cost, Submitter& who) {

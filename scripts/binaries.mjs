@@ -1,8 +1,8 @@
-// npm run binaries [-- linux-arm64]: prebuilds/<platform>-<arch>/napier.<libc>.node, what the npm package carries.
+// npm run binaries [-- linux-arm64 | linux-x64-musl | linux-arm64-musl]: prebuilds/<platform>-<arch>/napier.<libc>.node, what the npm package carries.
 //
 // Without an argument, this machine's: the addon that build.mjs makes and the tests ran; prebuildify strips it, tags it with
 // its libc and puts it in its place. linux-arm64: the same sources through Debian's cross compiler
-// (g++-aarch64-linux-gnu). The other platforms are built where they run (.github/workflows/binaries.yml).
+// (g++-aarch64-linux-gnu). linux-x64-musl, linux-arm64-musl: for Alpine and its like, by zig. The other platforms are built where they run (.github/workflows/binaries.yml).
 import { spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -10,6 +10,7 @@ import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import prebuildify from "prebuildify";
+import { buildWithZig } from "./zig.mjs";
 
 function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { stdio: "inherit", ...options });
@@ -66,12 +67,22 @@ function cross(target, arch, tools) {
   console.log(`built ${out}/napier.glibc.node`);
 }
 
+/** For musl, with libc++ inside: what is left to find is the C library and Node. */
+function musl(target) {
+  const built = buildWithZig(target);
+  const out = `prebuilds/${target.replace("-musl", "")}`;
+  mkdirSync(out, { recursive: true });
+  copyFileSync(built, `${out}/napier.musl.node`);
+  console.log(`built ${out}/napier.musl.node`);
+}
+
 const [target] = process.argv.slice(2);
 if (target === undefined || target === `${process.platform}-${process.arch}`) await native();
 else if (target === "linux-arm64") cross(target, "arm64", "aarch64-linux-gnu");
+else if (target === "linux-x64-musl" || target === "linux-arm64-musl") musl(target);
 else {
   console.error(
-    `binaries: expected linux-arm64 or nothing for this machine (${process.platform}-${process.arch}), got ${target}`,
+    `binaries: expected linux-arm64, linux-x64-musl, linux-arm64-musl or nothing for this machine (${process.platform}-${process.arch}), got ${target}`,
   );
   process.exit(2);
 }

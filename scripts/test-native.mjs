@@ -1,15 +1,16 @@
-// npm run test:native -- [plain] [asan] [ubsan] [tsan] [neon] [fuzz] [--record FILE]
+// npm run test:native -- [plain] [asan] [ubsan] [tsan] [neon] [musl] [fuzz] [--record FILE]
 //
 // Builds test/native/driver.cc over native/ (all but native/node/) in each mode, and runs it on the record of kernel calls
-// that the case tables make (build/kernels.record; made here where it is missing, by the tests of test/ops). fuzz: hostile
-// calls of an addon built with AddressSanitizer. A mode whose tool is missing is skipped with its name. Ends with "N passed,
+// that the case tables make (build/kernels.record; made here where it is missing, by the tests of test/ops). musl: against
+// musl and libc++, linked statically, by zig. fuzz: hostile calls of an addon built with AddressSanitizer. A mode whose tool is missing is skipped with its name. Ends with "N passed,
 // N failed".
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { zigCompiler } from "./zig.mjs";
 
-const MODES = ["plain", "asan", "ubsan", "tsan", "neon", "fuzz"];
+const MODES = ["plain", "asan", "ubsan", "tsan", "neon", "musl", "fuzz"];
 const args = process.argv.slice(2);
 const at = args.indexOf("--record");
 const record = at >= 0 ? args.splice(at, 2)[1] : "build/kernels.record";
@@ -20,6 +21,7 @@ if (unknown.length > 0) {
 }
 const modes = args.length > 0 ? args : ["plain"];
 const cxx = process.env.CXX ?? "g++";
+const muslCxx = zigCompiler(`linux-${process.arch}-musl`);
 const jobs = `-j${availableParallelism()}`;
 
 const works = (command, ...rest) => spawnSync(command, rest, { stdio: "ignore", shell: false }).status === 0;
@@ -39,6 +41,7 @@ function lacks(mode) {
   if (mode === "asan" || mode === "fuzz") return sanitizes("address") ? null : "AddressSanitizer";
   if (mode === "ubsan") return sanitizes("undefined") ? null : "UndefinedBehaviorSanitizer";
   if (mode === "tsan") return sanitizes("thread") ? null : "ThreadSanitizer";
+  if (mode === "musl") return muslCxx ? null : "zig";
   if (mode !== "neon") return null;
   if (!works("aarch64-linux-gnu-g++", "--version")) return "aarch64-linux-gnu-g++";
   return qemu() ? null : "qemu-aarch64";
@@ -48,7 +51,7 @@ const qemu = () => ["qemu-aarch64-static", "qemu-aarch64"].find((name) => works(
 /** The variants of a mode: under sanitizers only those that this CPU runs; a stub stands in for the others. */
 function variants(mode) {
   if (mode === "neon" || process.arch === "arm64") return { built: "scalar neon", missing: "" };
-  if (mode === "plain") return { built: "scalar avx2 avx512", missing: "" };
+  if (mode === "plain" || mode === "musl") return { built: "scalar avx2 avx512", missing: "" };
   const flags = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "";
   const runs = (...features) => features.every((f) => new RegExp(`\\b${f}\\b`).test(flags));
   const avx2 = runs("avx2", "fma");
@@ -88,7 +91,7 @@ for (const mode of modes) {
   }
   const { built, missing } = variants(mode);
   const target = mode === "fuzz" ? "addon" : "driver";
-  const compiler = mode === "neon" ? "aarch64-linux-gnu-g++" : cxx;
+  const compiler = { neon: "aarch64-linux-gnu-g++", musl: muslCxx }[mode] ?? cxx;
   const make = [
     "-s",
     jobs,

@@ -23,7 +23,7 @@ const text = (file: string) => readFileSync(join(root, file), "utf8");
 // A file imports only what stands before it; families on one line do not import each other.
 const ORDER = [
   ["errors"],
-  ["builds", "load"],
+  ["builds", "libc", "load"],
   ["kernels"],
   ["native"],
   ["live"],

@@ -386,7 +386,15 @@ export class LogSoftmax extends Module {
   }
 }
 
-/** In training each element 0 with probability p, else x / (1 - p); in eval x itself. Default 0.5. */
+/**
+ * In training each element 0 with probability p, else x / (1 - p); in eval x itself. Default 0.5.
+ *
+ * @example
+ * const dropout = new nn.Dropout(0.2);
+ * const x = ones([100]);
+ * const dropped = dropout.forward(x); // about 20 zeros, the others 1.25
+ * const kept = dropout.eval().forward(x); // x
+ */
 export class Dropout extends Module {
   /**
    * Holds what every call in training uses; a p outside of [0, 1] is an error.

@@ -110,7 +110,13 @@ export class Conv1d extends Convolution<Conv1dOptions> {
   }
 }
 
-/** 2-d convolution of [n, in, h, w]. weight: [out, in / groups, r, s], bias: [out]. */
+/**
+ * 2-d convolution of [n, in, h, w]. weight: [out, in / groups, r, s], bias: [out].
+ *
+ * @example
+ * const conv = new nn.Conv2d(3, 8, 3, { padding: 1, stride: 2 });
+ * const y = conv.forward(ones([1, 3, 8, 8])); // [1, 8, 4, 4]
+ */
 export class Conv2d extends Convolution<Conv2dOptions> {
   /**
    * Parameters start as resetParameters() sets them.

@@ -39,7 +39,13 @@ export interface LinearOptions extends FactoryOptions {
   bias?: boolean;
 }
 
-/** y = x W^T + b over the last dimension. weight: [out, in], bias: [out]. */
+/**
+ * y = x W^T + b over the last dimension. weight: [out, in], bias: [out].
+ *
+ * @example
+ * const layer = new nn.Linear(4, 3);
+ * const y = layer.forward(ones([2, 4])); // [2, 3]
+ */
 export class Linear extends Module {
   /** [out, in] */
   weight: Parameter;
@@ -86,7 +92,13 @@ export interface EmbeddingLayerOptions extends FactoryOptions {
   paddingIndex?: number | null;
 }
 
-/** Vectors for whole numbers, drawn from the standard normal distribution. weight: [count, size]. */
+/**
+ * Vectors for whole numbers, drawn from the standard normal distribution. weight: [count, size].
+ *
+ * @example
+ * const words = new nn.Embedding(100, 8);
+ * const x = words.forward(tensor([[3, 14, 15]], { dtype: "int32" })); // [1, 3, 8]
+ */
 export class Embedding extends Module {
   /** [numEmbeddings, embeddingDim] */
   weight: Parameter;

@@ -51,7 +51,13 @@ import {
 import type { Tensor } from "../tensor.js";
 import { Module } from "./module.js";
 
-/** log sum exp(x) - x_label, or of a distribution over classes. */
+/**
+ * log sum exp(x) - x_label, or of a distribution over classes.
+ *
+ * @example
+ * const loss = new nn.CrossEntropyLoss({ labelSmoothing: 0.1 });
+ * const value = loss.forward(randn([4, 10]), tensor([1, 0, 9, 3], { dtype: "int32" })); // one element
+ */
 export class CrossEntropyLoss extends Module {
   /** [classes], what each counts, or null. */
   readonly weight!: Tensor | null;

@@ -122,6 +122,11 @@ export class BatchNorm1d extends BatchNorm {
 /**
  * Batch normalisation of [n, c, h, w] (Ioffe & Szegedy 2015). What follows it in a residual net can go along in its pass:
  * forward(x, { residual, activation: "relu" }) has the bits of forward(x).add(residual).relu(), in half the time.
+ *
+ * @example
+ * const norm = new nn.BatchNorm2d(3);
+ * const y = norm.forward(randn([4, 3, 8, 8])); // by the batch's statistics
+ * const z = norm.eval().forward(randn([1, 3, 8, 8])); // by the running ones
  */
 export class BatchNorm2d extends BatchNorm {
   forward(x: Tensor, tail?: BatchNormTail): Tensor {
@@ -209,7 +214,13 @@ export interface LayerNormOptions extends FactoryOptions {
   bias?: boolean;
 }
 
-/** Layer normalisation over the last dimensions (Ba, Kiros & Hinton 2016). */
+/**
+ * Layer normalisation over the last dimensions (Ba, Kiros & Hinton 2016).
+ *
+ * @example
+ * const norm = new nn.LayerNorm(16);
+ * const y = norm.forward(randn([2, 5, 16])); // each of the 10 rows with mean 0 and variance 1
+ */
 export class LayerNorm extends Module {
   /** Of normalizedShape, at first 1; null unless elementwiseAffine. */
   weight: Parameter | null;

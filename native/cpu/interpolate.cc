@@ -112,7 +112,7 @@ template <class T, class Plane>
 INLINE void resamplePlanes(Indices startH, const T* wH, Indices startW, const T* wW, const TapsSize& s, Fault& fault,
                            const Plane& plane) {
   Scratch<int64_t> starts(s.p + s.q);
-  const bool good = readStarts(starts, startH, s.p, s.tapsH, s.h, fault) &
+  const bool good = readStarts(starts, startH, s.p, s.tapsH, s.h, fault) &&
                     readStarts(starts + s.p, startW, s.q, s.tapsW, s.w, fault);
   if (!good) return;
   const Taps<T> rows{starts, wH, s.tapsH, s.p}, cols{starts + s.p, wW, s.tapsW, s.q};

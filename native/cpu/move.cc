@@ -10,13 +10,21 @@ namespace napier::ISA {
 // Transposes go by tiles: 16 elements are at least a cache line on each side, for 4 and 8 bytes.
 constexpr int64_t kTile = 16;
 
+// a: the first halves of both, by turns; b: the second halves.
 template <class U> INLINE void interleave(Vec<U>& a, Vec<U>& b) {
   constexpr int w = width<U>;
   Vec<U> low{}, high{};
+#ifdef __clang__ // makes the shuffle of its own accord, and has no builtin whose indices are a vector
+  for (int i = 0; i < w; i++) low[i] = i % 2 ? b[i / 2] : a[i / 2];
+  for (int i = 0; i < w; i++) high[i] = i % 2 ? b[(i + w) / 2] : a[(i + w) / 2];
+#else
   for (int i = 0; i < w; i++) low[i] = U(i / 2 + i % 2 * w), high[i] = low[i] + U(w / 2);
   const Vec<U> first = __builtin_shuffle(a, b, low);
-  b = __builtin_shuffle(a, b, high);
-  a = first;
+  high = __builtin_shuffle(a, b, high);
+  low = first;
+#endif
+  a = low;
+  b = high;
 }
 
 // y[i sy + j] = x[j sx + i] for w x w elements in registers. Interleaving rows r and r + w/2 moves the top bit of the

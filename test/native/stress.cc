@@ -198,6 +198,25 @@ struct Counted {
 };
 std::atomic<int> Counted::alive{0};
 
+// 512 KB of it, of the 1 MB that thread.h promises: on the caller, on every helper and on the executor.
+__attribute__((noinline)) void useStack() {
+  volatile char block[512 << 10];
+  for (size_t i = 0; i < sizeof block; i += 1024) block[i] = 1;
+}
+
+void stackOfThreads() {
+  setThreadCount(4);
+  std::atomic<int> arrived{0};
+  parallel(4, 1, [&](int64_t, int64_t) {
+    arrived++;
+    while (arrived < 4) std::this_thread::yield(); // a thread each
+    useStack();
+  });
+  Submitter who;
+  Stream::cpu().submit([] { useStack(); }, 1e9, 0, who);
+  Stream::cpu().wait(who.lastPosition);
+}
+
 // A call that holds the stream until it is let go.
 struct Gate {
   std::atomic<bool> open{false};
@@ -440,6 +459,7 @@ std::vector<Stress> stresses() {
       {"parallelFor: nested", nested},
       {"parallelFor: the thread count changes", changingThreads},
       {"parallelFor: chunks that throw", throwingChunks},
+      {"parallelFor and stream: the stack that kernels have", stackOfThreads},
       {"stream: many submitters", manySubmitters},
       {"stream: wake-ups while the other side parks", wakeUps},
       {"stream: a full queue", fullQueue},
