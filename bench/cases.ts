@@ -13,6 +13,8 @@ export interface Case {
   /** Bytes read and written by one run, in 10^9. */
   gbyte: number;
   naive?: boolean;
+  /** Takes so long that it runs without a warm-up. */
+  once?: boolean;
 }
 
 const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({
@@ -120,4 +122,8 @@ export const ops: Case[] = [
 export const steps: Case[] = [
   { name: "two_layer", op: "step", params: {}, gflop: 0.37, gbyte: 0 },
   { name: "small_convnet", op: "step", params: {}, gflop: 4.0, gbyte: 0 },
+  { name: "resnet18_cifar", op: "step", params: {}, gflop: 107, gbyte: 0 },
+  { name: "vit_tiny", op: "step", params: {}, gflop: 69, gbyte: 0 },
+  { name: "dcgan_mnist", op: "step", params: {}, gflop: 31, gbyte: 0 },
+  { name: "ddpm_unet", op: "step", params: {}, gflop: 34, gbyte: 0 },
 ];

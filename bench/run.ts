@@ -1,18 +1,19 @@
 /**
- * npm run bench -- [ops|steps|tables] [filter] [--json FILE] [--rounds N] [--budget MS]
+ * npm run bench -- [ops|steps|tables|knn] [filter] [--json FILE] [--rounds N] [--budget MS]
  *
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
  * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
- * the bench shapes of every op's case table, ours alone.
+ * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts).
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { addon } from "#lib/native.js";
 import { type Case, ops, steps } from "./cases.js";
+import { type Contender, contender, ours, python, rivals } from "./contender.js";
+import { benchKnn } from "./knn.js";
 import { measurePeak, type Peak } from "./peak.js";
 import { benchTables } from "./tables.js";
 
@@ -32,35 +33,8 @@ const cases = chosen.filter((c) => c.name.includes(filter));
 const rounds = Number(values.rounds);
 const budget = Number(values.budget);
 
-interface Contender {
-  name: string;
-  run(c: Case, budget: number): Promise<number[]>;
-  close(): void;
-}
-
-function contender(name: string, command: string, args: string[], env: NodeJS.ProcessEnv = {}): Contender {
-  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, ...env } });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return {
-    name,
-    async run(c, ms) {
-      child.stdin.write(`${JSON.stringify({ c, budget: ms })}\n`);
-      const { value, done } = await lines.next();
-      if (done) throw new Error(`${name} ended at ${c.name}`);
-      const answer = JSON.parse(value) as { ms?: number[]; error?: string };
-      if (answer.error) console.error(`  ${name}, ${c.name}: ${answer.error}`);
-      return answer.ms ?? [];
-    },
-    close: () => child.stdin.end(),
-  };
-}
-
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const rivals = here("../../../bench/rivals/");
-
 /** PyTorch's better setting: jemalloc that keeps its pages, pinned threads (docs/benchmarks.md). */
 function pytorch(): Contender[] {
-  const python = "/usr/bin/python3";
   if (spawnSync(python, ["-c", "import torch"]).status !== 0) {
     console.error("PyTorch is not installed (apt-get install python3-torch libjemalloc2): left out");
     return [];
@@ -126,9 +100,16 @@ if (first === "tables") {
   process.exit(0);
 }
 
+if (first === "knn") {
+  const found = await benchKnn(rounds, budget, peak);
+  if (values.json) await writeFile(values.json, `${JSON.stringify(found, null, 1)}\n`);
+  process.exit(0);
+}
+
 const contenders = [
-  contender("napier", process.execPath, [here("./contenders/napier.js")]),
-  contender("naive", process.execPath, [here("./contenders/naive.js")]),
+  ours(),
+  ours("napier eager", { NAPIER_BENCH: "eager" }),
+  contender("naive", process.execPath, [fileURLToPath(new URL("./contenders/naive.js", import.meta.url))]),
   ...pytorch(),
 ];
 console.log(

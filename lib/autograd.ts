@@ -5,7 +5,8 @@
  * needs, never to a user's tensor: so intermediate tensors die young, and freeing one never breaks backward.
  */
 import { show } from "./errors.js";
-import { safePoint, scope, unscoped } from "./memory.js";
+import { currentRecording } from "./live.js";
+import { type Sync, safePoint, scope, unscoped } from "./memory.js";
 import { alias, sizeOfShape, Tensor } from "./tensor.js";
 import { backwardAt, enterBackward, leaveBackward, watch } from "./watch.js";
 
@@ -33,8 +34,10 @@ export interface Edge {
   output: number;
 }
 
-type GradientHook = (dy: Tensor) => Tensor | undefined;
+/** Sees the gradient of a tensor; what it returns replaces it. */
+export type GradientHook = (dy: Tensor) => Tensor | undefined;
 type Tensors = Record<string, Tensor | null | undefined>;
+/** What a gradient function of record() answers: a closure, or null, for each input. */
 export type Gradients<I> = { [K in keyof I]: (() => Tensor) | null };
 
 let enabled = true;
@@ -61,10 +64,10 @@ function withGrad<T>(on: boolean, op: string, fn: () => T): T {
 }
 
 /** Runs `fn` without recording: no gradients, less memory. */
-export const noGrad = <T>(fn: () => T): T => withGrad(false, "noGrad", fn);
+export const noGrad = <T>(fn: () => Sync<T>): T => withGrad(false, "noGrad", fn as () => T);
 
 /** Runs `fn` with recording, inside noGrad(). */
-export const enableGrad = <T>(fn: () => T): T => withGrad(true, "enableGrad", fn);
+export const enableGrad = <T>(fn: () => Sync<T>): T => withGrad(true, "enableGrad", fn as () => T);
 
 /** Set by ops: how gradients that meet are added, and where an unseeded or missing gradient comes from. */
 export const algebra = {
@@ -348,6 +351,7 @@ function linkedAlias(t: Tensor, linked: boolean): Tensor {
 }
 
 function accumulate(node: GraphNode, dy: Tensor, linked: boolean): void {
+  currentRecording()?.leaves.add(node);
   const before = node.grad;
   if (before) {
     node.grad = algebra.add(before, dy);
@@ -383,6 +387,7 @@ function seed(
   return { node: y.node, output: y.output, dy };
 }
 
+/** Options of backward. */
 export interface BackwardOptions {
   /** Gradient of something with respect to this tensor; default 1 for one element. */
   gradient?: Tensor;
@@ -392,7 +397,17 @@ export interface BackwardOptions {
   createGraph?: boolean;
 }
 
-/** Adds d y / d leaf to `.grad` of every leaf that y was made from. */
+/**
+ * Adds d y / d leaf to `.grad` of every leaf that y was made from, and gives the graph's memory back. x.backward() is this
+ * function as a method.
+ *
+ * @throws Error where y has several elements and no `gradient` is given, requires no gradient, or a value that a gradient
+ * needs was changed in place
+ * @example
+ * const w = tensor([1, 2], { requiresGrad: true });
+ * backward(w.mul(w).sum());
+ * await w.grad?.toArray(); // [2, 4]
+ */
 export function backward(
   y: Tensor,
   { gradient, createGraph = false, retainGraph = createGraph }: BackwardOptions = {},
@@ -405,15 +420,27 @@ export function backward(
   safePoint();
 }
 
+/** Options of grad. */
 export interface GradOptions {
+  /** Gradient of something with respect to each output, of its shape. Default 1 for outputs of one element. */
   gradOutputs?: (Tensor | null)[];
+  /** Keep the graph, so that it can be walked again. Default: as createGraph. */
   retainGraph?: boolean;
+  /** Record the gradients themselves, for second derivatives. Default false. */
   createGraph?: boolean;
-  /** Answer null for an input that the outputs do not depend on, instead of an error. */
+  /** Answer null for an input that the outputs do not depend on, instead of an error. Default false. */
   allowUnused?: boolean;
 }
 
-/** Gradients of the outputs (their sum) with respect to `inputs`, without touching `.grad`. */
+/**
+ * Gradients of the outputs (their sum) with respect to `inputs`, without touching `.grad`: one an input, of its shape.
+ *
+ * @throws Error where an input requires no gradient, or the outputs do not depend on it and `allowUnused` is not set
+ * @example
+ * const x = tensor([3], { requiresGrad: true });
+ * const [dx] = grad(x.mul(x).sum(), [x], { createGraph: true });
+ * const [second] = grad(dx.sum(), [x]); // 2
+ */
 export function grad(
   outputs: Tensor | Tensor[],
   inputs: Tensor[],
@@ -513,6 +540,7 @@ declare module "./tensor.js" {
     registerHook(hook: GradientHook): () => void;
     /** Keeps `.grad` of a tensor that is no leaf. */
     retainGrad(): this;
+    /** Whether no op made this tensor: leaves that require a gradient keep it in `.grad`, as in PyTorch. */
     readonly isLeaf: boolean;
   }
 }
@@ -541,6 +569,7 @@ Object.defineProperty(Tensor.prototype, "grad", {
     if (g && (show(g.shape) !== show(this.shape) || g.dtype !== this.dtype)) {
       throw new Error(`grad: expected ${this.dtype} ${show(this.shape)}, got ${g.dtype} ${show(g.shape)}`);
     }
+    if (g === null) currentRecording()?.cleared.add(node);
     if (node.grad !== g) node.grad?.free();
     node.grad = g;
   },
@@ -583,6 +612,16 @@ Tensor.prototype.retainGrad = function () {
   return this;
 };
 
+/** What customFunction makes an op of. */
+export interface CustomFunction<A extends unknown[]> {
+  /** For error messages. Default "customFunction". */
+  name?: string;
+  /** Computes the result of the arguments, tensors and others. What backward needs goes through `ctx.save()`. */
+  forward: (ctx: { save(...tensors: Tensor[]): void }, ...args: A) => Tensor;
+  /** One gradient, or null, for each argument that is a tensor, from `dy`, that of the result, of the result's shape. */
+  backward: (ctx: { saved: Tensor[] }, dy: Tensor) => (Tensor | null)[];
+}
+
 /**
  * An op of the user's own: `forward` computes on plain tensors (nothing inside is recorded), `backward` gets the gradient
  * of the output and what forward saved, and answers one gradient (or null) an input.
@@ -593,11 +632,7 @@ Tensor.prototype.retainGrad = function () {
  *   backward: (ctx, dy) => [dy.mul(2)],
  * });
  */
-export function customFunction<A extends unknown[]>(definition: {
-  name?: string;
-  forward: (ctx: { save(...tensors: Tensor[]): void }, ...args: A) => Tensor;
-  backward: (ctx: { saved: Tensor[] }, dy: Tensor) => (Tensor | null)[];
-}): (...args: A) => Tensor {
+export function customFunction<A extends unknown[]>(definition: CustomFunction<A>): (...args: A) => Tensor {
   const name = definition.name ?? "customFunction";
   return (...args) => {
     const saved: Tensor[] = [];

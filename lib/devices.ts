@@ -4,10 +4,14 @@
 import { existsSync } from "node:fs";
 import { addon, type DType } from "./native.js";
 
+/** Where a tensor can live. Only "cpu" is available in this version (devices() says why). */
 export type Device = "cpu" | "cuda";
 
+/** One device, as devices() tells it. */
 export interface DeviceInfo {
+  /** What to() takes. */
   name: Device;
+  /** Whether tensors can be there. */
   available: boolean;
   /** What it computes with, or why it is not used. */
   detail: string;

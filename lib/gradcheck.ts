@@ -9,11 +9,13 @@ import { scope } from "./memory.js";
 import { mul, sum, tensor } from "./ops/index.js";
 import type { Tensor } from "./tensor.js";
 
+/** Options of gradcheck and gradgradcheck. */
 export interface GradcheckOptions {
   /** Step of the central difference. Default 1e-6. */
   eps?: number;
-  /** An entry passes when |numerical - analytic| <= atol + rtol |numerical|. Defaults 1e-5 and 1e-3. */
+  /** An entry passes when |numerical - analytic| <= atol + rtol |numerical|. Default 1e-5. */
   atol?: number;
+  /** Relative part of the tolerance. Default 1e-3. */
   rtol?: number;
   /** Entries checked an input, drawn at random; default all. */
   numChecks?: number;
@@ -29,19 +31,27 @@ export interface GradcheckOptions {
 
 /** One entry: d (weighed result) / d inputs[input][index]. */
 export interface GradcheckEntry {
+  /** Which of the inputs. */
   input: number;
   /** Flat index in the input. */
   index: number;
+  /** By central differences. */
   numerical: number;
+  /** By backward(). */
   analytic: number;
   /** |numerical - analytic| / max(|numerical|, |analytic|); 0 where both are 0. */
   relativeError: number;
+  /** Whether the two agree within atol + rtol |numerical|. */
   ok: boolean;
 }
 
+/** What gradcheck and gradgradcheck give. */
 export interface GradcheckResult {
+  /** Whether every checked entry passed. */
   ok: boolean;
+  /** Largest relativeError of the checked entries. */
   maxRelativeError: number;
+  /** The checked entries, input by input. */
   entries: GradcheckEntry[];
 }
 

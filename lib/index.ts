@@ -4,21 +4,50 @@
 import "./methods.js";
 
 export { AnomalyError, type AnomalyOptions, detectAnomaly, setDetectAnomaly } from "./anomaly.js";
-export { backward, customFunction, enableGrad, grad, isGradEnabled, noGrad } from "./autograd.js";
+export {
+  type BackwardOptions,
+  backward,
+  type CustomFunction,
+  customFunction,
+  enableGrad,
+  type GradientHook,
+  type GradOptions,
+  grad,
+  isGradEnabled,
+  noGrad,
+} from "./autograd.js";
+export { type CapturedMemory, type CapturedStep, type CaptureOptions, type CaptureValue, capture } from "./capture.js";
+/** Classic methods, in CS231n's conventions; also by themselves as "napier/classic". */
 export * as classic from "./classic/index.js";
+/** Data sets, loaders, samplers and transforms. */
 export * as data from "./data/index.js";
 export { type Device, type DeviceInfo, devices } from "./devices.js";
 export { ShapeError } from "./errors.js";
 export * from "./gradcheck.js";
+/** Files of tensors: safetensors and npy, written atomically. */
 export * as io from "./io/index.js";
-export { collectGarbage, emptyCache, keep, memory, resetPeakMemory, scope } from "./memory.js";
+export {
+  collectGarbage,
+  emptyCache,
+  keep,
+  type MemoryUse,
+  memory,
+  resetPeakMemory,
+  type Sync,
+  scope,
+} from "./memory.js";
+/** Measures of predictions: functions of whole sets, and meters that stream and resume. */
 export * as metrics from "./metrics/index.js";
+/** Named models with their configurations. */
 export * as models from "./models/index.js";
-export type { DType } from "./native.js";
+export type { DType, IntegerDType } from "./native.js";
+/** Modules, layers, losses as modules, initial values. */
 export * as nn from "./nn/index.js";
 export * from "./ops/index.js";
+/** Optimizers, schedules, clipping and weight averages. */
 export * as optim from "./optim/index.js";
 export * from "./profile/index.js";
 export { type Draw, defaultGenerator, Generator, manualSeed } from "./random.js";
-export { Tensor, type TypedArray } from "./tensor.js";
+export { type ArrayOf, type NestedNumbers, Tensor, type TypedArray } from "./tensor.js";
+/** The trainer, its events and metrics. */
 export * as train from "./train/index.js";

@@ -58,6 +58,9 @@ function close(mine: Freeable[], outer: Freeable[] | null, result: unknown): voi
   }
 }
 
+/** What a callback that must be synchronous gives: anything but a promise. */
+export type Sync<T> = T extends PromiseLike<unknown> ? never : T;
+
 /**
  * Frees, when it ends, every tensor made inside except those that are returned (alone, in an array or a plain object) or
  * kept. Parameters, gradients and the state of optimizers belong to no scope. The callback must be synchronous.
@@ -65,7 +68,7 @@ function close(mine: Freeable[], outer: Freeable[] | null, result: unknown): voi
  * @example
  * const y = scope(() => tensor([1, 2, 3]).mul(2).sum());
  */
-export function scope<T>(fn: () => T): T;
+export function scope<T>(fn: () => Sync<T>): T;
 /** The `using` form: adopts what is made until the block ends or the code that opened it first yields. */
 export function scope(): Disposable;
 export function scope<T>(fn?: () => T): T | Disposable {
@@ -212,16 +215,22 @@ export function collectGarbage(): void {
   addon.sweep(true);
 }
 
-/**
- * What tensors hold. Bytes are of native memory, of the whole process; `tensors` are this thread's live handles.
- */
-export function memory(): {
+/** What memory() gives. Bytes are of native memory, of the whole process. */
+export interface MemoryUse {
+  /** Tensors of this thread that are not freed: those in scope, in graphs, and garbage that was not collected yet. */
   tensors: number;
+  /** Bytes that tensors hold now. */
   liveBytes: number;
+  /** The most that liveBytes was, since the start or resetPeakMemory(). */
   peakBytes: number;
+  /** Bytes of freed tensors that wait to be used again; emptyCache() gives them back. */
   cachedBytes: number;
+  /** Bytes that kernels keep to work in. */
   scratchBytes: number;
-} {
+}
+
+/** What tensors hold, in bytes and in number. */
+export function memory(): MemoryUse {
   const { liveBytes, peakBytes, cachedBytes, scratchBytes } = addon.memory();
   return { tensors: stats[LIVE_HANDLES]!, liveBytes, peakBytes, cachedBytes, scratchBytes };
 }

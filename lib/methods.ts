@@ -49,17 +49,16 @@ export const METHODS = [
   "huber", "poissonNll", "gaussianNll", "kl", "cosineEmbedding", "marginRanking", "hingeEmbedding", "tripletMargin", "infoNCE", "ctc",
 ] as const;
 
-type MethodOf<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
-/** Overloaded ops, whose methods a mapped type cannot tell. */
-interface Overloaded {
-  max: ops.SelectionMethod;
-  min: ops.SelectionMethod;
-  median: ops.SelectionMethod;
-  nanmedian: ops.SelectionMethod;
-}
-export type Methods = Overloaded & {
-  [K in Exclude<(typeof METHODS)[number], keyof Overloaded>]: MethodOf<(typeof ops)[K]>;
-};
+/** An op without its first argument. Overloads need a case of their own: inference sees only the last. */
+type MethodOf<F> = F extends ops.Selection
+  ? ops.SelectionMethod
+  : F extends (x: Tensor, ...rest: infer R) => infer Y
+    ? (...rest: R) => Y
+    : never;
+/** Over the names of `T` itself, so that each method shows its op's documentation (a list of names has none). */
+type MethodsOf<T, Name extends keyof T> = { [K in Name]: MethodOf<T[K]> };
+/** What tensors have of lib/ops. */
+export type Methods = MethodsOf<typeof ops, (typeof METHODS)[number]>;
 
 declare module "./tensor.js" {
   interface Tensor extends Methods {}

@@ -8,7 +8,13 @@ import type { Kernels } from "./kernels.js";
 import addonModule from "./load.cjs";
 
 export const DTYPES = ["float32", "float64", "int32", "int64", "uint8", "int8", "bool", "bfloat16", "float16"] as const;
+/**
+ * The dtypes. Gradients and most arithmetic are for float32 and float64; integers index, count and compare; the 16-bit
+ * floats are for storage: cast with to() to compute.
+ */
 export type DType = (typeof DTYPES)[number];
+/** The dtypes of whole numbers. */
+export type IntegerDType = "int32" | "int64" | "uint8" | "int8";
 export const FLOATS: readonly DType[] = ["float32", "float64"];
 
 /** What JavaScript holds of a tensor: a number that native code knows. 0 once it was freed. */
@@ -31,6 +37,22 @@ interface Addon {
   synchronize(): void;
   /** Tells the stream that the event loop has turned: small ops may run in place again. */
   turned(): void;
+  /** Captured steps: see lib/live.ts, lib/capture.ts and native/capture.h. */
+  captureBegin(): void;
+  capturePause(on: boolean): void;
+  captureAbort(): void;
+  captureEnd(shared: number): number;
+  captureScalar(value: number): bigint;
+  captureReplay(id: number, numbers: Float64Array): void;
+  captureInfo(id: number): {
+    calls: number;
+    numbers: number;
+    plannedBytes: number;
+    unplannedBytes: number;
+    ownBytes: number;
+  };
+  captureNames(id: number): string[];
+  captureFree(id: number): void;
   memory(): { liveBytes: number; liveBuffers: number; peakBytes: number; cachedBytes: number; scratchBytes: number };
   resetPeak(): void;
   emptyCache(): number;
@@ -95,7 +117,7 @@ function bind(op: string, letters: string): (...args: Argument[]) => void {
   const lists = /[lL]/.test(letters);
   const convert = (a: Argument): number | null | number[] => {
     if (a === null || a === undefined) return null;
-    if (typeof a === "number") return a;
+    if (typeof a !== "object") return a; // a number, or what stands for one in a captured step
     return Array.isArray(a) ? a.map((t) => handleOf(t, op)) : handleOf(a as Handled, op);
   };
   const general = (...args: Argument[]): void => {

@@ -6,20 +6,32 @@ import { inspect } from "node:util";
 import type { GraphNode } from "./autograd.js";
 import type { Device } from "./devices.js";
 import { expect, ShapeError, show } from "./errors.js";
+import { expectUncaptured, noteChange } from "./live.js";
 import { adopt } from "./memory.js";
 import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf } from "./native.js";
 
+/** The typed array that data() gives for each dtype. Bools are bytes 0 and 1; the 16-bit floats are their bits. */
 export interface ArrayOf {
+  /** The numbers. */
   float32: Float32Array<ArrayBuffer>;
+  /** The numbers. */
   float64: Float64Array<ArrayBuffer>;
+  /** The integers. */
   int32: Int32Array<ArrayBuffer>;
+  /** The integers, as bigints. */
   int64: BigInt64Array<ArrayBuffer>;
+  /** The integers. */
   uint8: Uint8Array<ArrayBuffer>;
+  /** The integers. */
   int8: Int8Array<ArrayBuffer>;
+  /** 0 and 1. */
   bool: Uint8Array<ArrayBuffer>;
+  /** Their bits: the upper half of the float32 of the same value. */
   bfloat16: Uint16Array<ArrayBuffer>;
+  /** Their bits, of IEEE binary16. */
   float16: Uint16Array<ArrayBuffer>;
 }
+/** The typed arrays that hold the elements of some dtype (ArrayOf). */
 export type TypedArray =
   | Float32Array
   | Float64Array
@@ -28,6 +40,7 @@ export type TypedArray =
   | Uint8Array
   | Int8Array
   | Uint16Array;
+/** A number, or arrays of equally long arrays of numbers, as deep as a tensor has dimensions. */
 export type NestedNumbers = number | NestedNumbers[];
 
 const ARRAYS = {
@@ -57,14 +70,28 @@ export class Storage {
   handles = 0;
 }
 
+/** Number of elements of a shape: the product of its extents, 1 for a scalar. */
 export const sizeOfShape = (shape: readonly number[]): number => {
   let n = 1;
   for (const extent of shape) n *= extent;
   return n;
 };
 
+/**
+ * A handle on native memory with a shape and a dtype, contiguous and row-major. Made by tensor(), zeros(), randn(), ...
+ * (never by `new`); every op whose first argument is a tensor is a method too. Operations return at once and compute
+ * in the background; data(), item() and toArray() wait for the values without blocking the event loop. Memory
+ * is given back when the object is collected, by free(), or at the end of a scope().
+ *
+ * @example
+ * const x = tensor([[1, 2], [3, 4]], { requiresGrad: true });
+ * x.mul(x).sum().backward();
+ * await x.grad?.toArray(); // [[2, 4], [6, 8]]
+ */
 export class Tensor {
+  /** Extents of the dimensions, outermost first; [] for a scalar. */
   readonly shape: readonly number[];
+  /** Dtype of the elements. Fixed, but for parameters, which Module.to() may change. */
   readonly dtype: DType;
   /** Number of elements. */
   readonly size: number;
@@ -108,6 +135,7 @@ export class Tensor {
     this.storage.handles--;
   }
 
+  /** free(), at the end of the block of `using x = ...`. */
   [Symbol.dispose](): void {
     this.free();
   }
@@ -123,6 +151,7 @@ export class Tensor {
    */
   async data<D extends DType = "float32">(dtype?: D): Promise<ArrayOf[D]> {
     checkDType("data", this, dtype);
+    expectUncaptured("data");
     const buffer = await addon.read(handleOf(this, "data"));
     await breathe();
     return new ARRAYS[this.dtype](buffer) as unknown as ArrayOf[D];
@@ -131,6 +160,7 @@ export class Tensor {
   /** data(), blocking the event loop until the kernels are done. */
   dataSync<D extends DType = "float32">(dtype?: D): ArrayOf[D] {
     checkDType("dataSync", this, dtype);
+    expectUncaptured("dataSync");
     return new ARRAYS[this.dtype](addon.readSync(handleOf(this, "dataSync"))) as unknown as ArrayOf[D];
   }
 
@@ -156,6 +186,7 @@ export class Tensor {
     return nest(toNumbers("toArraySync", this.dataSync(this.dtype), this.dtype), this.shape);
   }
 
+  /** Shape and dtype, without the values: "Tensor([2,3], float32)". */
   toString(): string {
     return `Tensor(${show(this.shape)}, ${this.dtype})`;
   }
@@ -248,6 +279,7 @@ export function attachTo<X extends Tensor>(other: X, t: Tensor): X {
 
 /** @internal Makes `t` a handle on other's memory, which may be of another dtype: whoever holds `t` sees the change. */
 export function become(t: Tensor, other: Tensor): void {
+  noteChange();
   t.free();
   const { dtype, storage } = other;
   Object.assign(t, { dtype, storage });
@@ -292,6 +324,7 @@ function rangeOf(array: TypedArray): readonly [number, number] | null {
   return [Number(low), Number(high)];
 }
 
+/** Whether `x` is the name of a dtype. */
 export function isDType(x: unknown): x is DType {
   return (DTYPES as readonly unknown[]).includes(x);
 }

@@ -155,11 +155,39 @@ std::shared_ptr<const Failure> Buffer::whyFailed() const {
   return failure;
 }
 
-Buffer* allocateBuffer(DType dtype, int64_t count, bool hostWrites) {
+namespace {
+// A size class of no list: whose memory is not the buffer's own.
+constexpr uint16_t kBorrowed = UINT16_MAX;
+
+int64_t bytesOf(DType dtype, int64_t count) {
   int64_t bytes;
   if (count < 0 || __builtin_mul_overflow(count, sizeOf(dtype), &bytes) || bytes > (int64_t(1) << 46))
     throw std::bad_alloc();
-  SizeClass size = classOf(size_t(bytes) + kRedZone);
+  return bytes;
+}
+} // namespace
+
+Buffer* allocateLater(DType dtype, int64_t count) {
+  bytesOf(dtype, count);
+  auto* b = new Buffer{};
+  b->sizeClass = kBorrowed;
+  b->count = count;
+  b->dtype = dtype;
+  b->references.store(1, std::memory_order_relaxed);
+  return b;
+}
+
+void giveMemory(Buffer* b) {
+  Buffer* from = allocateBuffer(b->dtype, b->count, false);
+  b->data = from->data;
+  b->capacity = from->capacity;
+  b->sizeClass = from->sizeClass;
+  b->lastUse.store(from->lastUse.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  delete from;
+}
+
+Buffer* allocateBuffer(DType dtype, int64_t count, bool hostWrites) {
+  SizeClass size = classOf(size_t(bytesOf(dtype, count)) + kRedZone);
   Buffer* b;
   {
     std::lock_guard<std::mutex> lock(poolMutex);
@@ -196,6 +224,10 @@ Buffer* allocateBuffer(DType dtype, int64_t count, bool hostWrites) {
 
 void release(Buffer* b) {
   if (b->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (b->sizeClass == kBorrowed) {
+    delete b;
+    return;
+  }
   std::lock_guard<std::mutex> lock(poolMutex);
   stats.liveBytes -= int64_t(b->capacity);
   stats.liveBuffers--;

@@ -42,6 +42,10 @@ extern std::atomic<uint64_t> completedPosition;
 // A buffer with one reference and undefined contents. hostWrites: the caller fills it now, out of stream order.
 // Throws std::bad_alloc, also where count * sizeOf(dtype) is too large.
 Buffer* allocateBuffer(DType dtype, int64_t count, bool hostWrites);
+// A buffer that holds no memory yet, with one reference: what a step that is being recorded makes. Its `data` is null
+// until giveMemory() makes it a buffer like any other, or the step's plan lends it memory.
+Buffer* allocateLater(DType dtype, int64_t count);
+void giveMemory(Buffer* b);
 inline void retain(Buffer* b) { b->references.fetch_add(1, std::memory_order_relaxed); }
 void release(Buffer* b);
 

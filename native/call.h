@@ -1,10 +1,5 @@
 // One call of an op of ops.def, from its arguments to its kernel. The only argument conversion: node/bind.h feeds it
-// from JavaScript, test/native/driver.cc from a recorded file, by a Source:
-//
-//   int count()                        how many arguments there are
-//   double number(int i)               argument i, or throws CallError
-//   Operand operand(int i)             the tensor at i; a null Operand for an absent one
-//   void list(int i, std::vector<Operand>& into)
+// from JavaScript, capture.h from a captured step, test/native/replay.cc from a recorded file.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -35,6 +30,18 @@ struct Operand {
   MutableView view() const {
     return buffer ? MutableView{buffer->data, buffer->count, buffer->dtype} : MutableView{nullptr, 0, DType::float32};
   }
+};
+
+// Where a call's arguments come from. Each is asked for once, in order; who cannot answer throws CallError.
+class Source {
+public:
+  virtual int count() const = 0;
+  virtual double number(int argument) = 0;
+  virtual Operand operand(int argument) = 0; // a null Operand for an absent one
+  virtual void list(int argument, std::vector<Operand>& into) = 0;
+
+protected:
+  ~Source() = default;
 };
 
 // What each operand of a signature means to the caller: its letter in `signatures()`, and whether it is written.
@@ -157,7 +164,7 @@ public:
   static constexpr bool hasLists = (Arg<A>::list || ...);
 
   // Reads and checks the arguments; throws CallError.
-  template <class Source> Call(const OpInfo<void(A...)>& op, Source& source) : info(&op) {
+  Call(const OpInfo<void(A...)>& op, Source& source) : info(&op) {
     int at = 0, length = source.count();
     [&]<size_t... I>(std::index_sequence<I...>) { (parse<I>(source, at, length), ...); }
     (std::index_sequence_for<A...>{});
@@ -232,6 +239,10 @@ public:
   void stamp(uint64_t position) {
     uses.each([&](Use use) { use.buffer->lastUse.store(position, std::memory_order_relaxed); });
   }
+  // Each operand there is, with what the call does to it.
+  template <class Visit> void eachUse(Visit visit) const {
+    uses.each([&](Use use) { visit(use.buffer, use.role); });
+  }
 
 private:
   struct Use {
@@ -252,7 +263,7 @@ private:
 
   [[noreturn]] void fail(int i, const char* what) const { refuseArgument(info->name, i, what); }
 
-  template <size_t I, class Source> void parse(Source& source, int& at, int length) {
+  template <size_t I> void parse(Source& source, int& at, int length) {
     using Type = Plain<std::tuple_element_t<I, std::tuple<A...>>>;
     Type& into = std::get<I>(args);
     if constexpr (std::is_same_v<Type, Fault>) {
@@ -300,7 +311,7 @@ private:
     }
   }
 
-  template <class Source> int64_t integer(Source& source, int i, int length) const {
+  int64_t integer(Source& source, int i, int length) const {
     if (i >= length) fail(i, "is missing");
     return toInteger(info->name, i, source.number(i));
   }

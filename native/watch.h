@@ -102,6 +102,7 @@ public:
   bool timed() const { return mode & times; }
   void set(int modes, int64_t most); // turning `times` on forgets the records so far; at most `most` are kept
   uint32_t scope(std::string forward, std::string backward); // throws CallError where there are too many
+  uint32_t where() const { return tag; }
   void enter(uint32_t tag);                // throws CallError for a scope that has no name
   void nextShapes(std::string text) { shapes = std::move(text); }
 

@@ -1,17 +1,25 @@
 // npm run docs:ops: docs/ops.md, the table of every op, made from the code: names and first sentences of the doc comments
-// from lib/ops, gradients and dtypes from the case tables of test/ops, which the tests prove. --check: fails where the file
-// differs from what would be written.
+// from lib/ops; gradients from the case tables of test/ops, which the tests prove; dtypes by running those cases in each;
+// devices from devices(). --check: fails where the file differs from what would be written (test/ops-table.test.ts).
+// Runs against dist, compiles the tables itself.
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const built = `${root}build/bench/test/ops/`;
+const out = `${root}build/ops-table`;
+const tsc = [`${root}node_modules/typescript/bin/tsc`, "-p", `${root}bench/tsconfig.json`, "--outDir", out];
+if (spawnSync(process.execPath, tsc, { stdio: "inherit" }).status !== 0) process.exit(1);
+const built = `${out}/test/ops/`;
 for (const file of readdirSync(built).sort()) {
-  if (file.endsWith(".test.js") && readFileSync(built + file, "utf8").includes("../check.js")) await import(built + file);
+  if (file.endsWith(".test.js") && readFileSync(built + file, "utf8").includes("../check.js"))
+    await import(built + file);
 }
-const { tables } = await import(`${root}build/bench/test/check.js`);
+const { tables } = await import(`${out}/test/check.js`);
 const ops = await import(`${root}dist/ops/index.js`);
 const { METHODS } = await import(`${root}dist/methods.js`);
+const { devices } = await import(`${root}dist/devices.js`);
+const { DTYPES } = await import(`${root}dist/native.js`);
 
 /** The comment before each exported function or constant of lib/ops. */
 const comments = new Map();
@@ -20,7 +28,9 @@ for (const file of readdirSync(`${root}lib/ops`, { recursive: true, encoding: "u
   if (!file.endsWith(".ts")) continue;
   const text = readFileSync(`${root}lib/ops/${file}`, "utf8");
   const family = /^\/\*\*\n \* (.*?)[.:;](?=[ \n])/ms.exec(text)?.[1]?.replace(/\n \* /g, " ") ?? file;
-  for (const [, comment, name] of text.matchAll(/(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n)?export (?:async )?(?:function|const) (\w+)/g)) {
+  for (const [, comment, name] of text.matchAll(
+    /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n)?export (?:async )?(?:function|const) (\w+)/g,
+  )) {
     if (comments.has(name)) continue;
     comments.set(name, comment ?? "");
     families.set(name, { file: file.replace(/\.ts$/, ""), family });
@@ -37,28 +47,60 @@ const sentence = (comment) =>
 
 // A table's name may carry a variant: "leakyRelu 0.25".
 const known = new Map();
-for (const { op, grad, second, dtypes } of tables) {
+for (const { op, grad, second, accepts } of tables) {
   const name = op.split(/[ ,]/)[0];
   const before = known.get(name);
   known.set(name, {
     grad: grad || (before?.grad ?? false),
     second: second || (before?.second ?? false),
-    dtypes: [...new Set([...(before?.dtypes ?? []), ...dtypes])],
+    dtypes: DTYPES.filter((dtype) => before?.dtypes.includes(dtype) || accepts(dtype)),
   });
 }
 
-const names = Object.keys(ops).filter((name) => typeof ops[name] === "function" && !/^(walkOf|reduceLoss)$/.test(name));
-names.push(...Object.keys(ops.linalg ?? {}).map((name) => (names.includes(name) ? null : `linalg.${name}`)).filter(Boolean));
+const GROUPS = {
+  floats: ["float32", "float64"],
+  ints: ["int32", "int64", "uint8", "int8"],
+  halves: ["bfloat16", "float16"],
+};
+/** "floats, ints, bool": whole groups by their names, others one by one. */
+function wordsOf(dtypes) {
+  const words = [];
+  for (const dtype of dtypes) {
+    const [group] = Object.entries(GROUPS).find(
+      ([, all]) => all.includes(dtype) && all.every((d) => dtypes.includes(d)),
+    ) ?? [dtype];
+    if (!words.includes(group)) words.push(group);
+  }
+  return words.join(", ");
+}
+const places = devices()
+  .filter(({ available }) => available)
+  .map(({ name }) => name)
+  .join(", ");
+
+const isInternal = (name) => /@internal/.test(comments.get(name) ?? "");
+const names = Object.keys(ops).filter((name) => typeof ops[name] === "function" && !isInternal(name));
+names.push(
+  ...Object.keys(ops.linalg ?? {})
+    .map((name) => (names.includes(name) ? null : `linalg.${name}`))
+    .filter(Boolean),
+);
 const rows = new Map();
 for (const name of names) {
   const own = name.replace("linalg.", "");
-  if (/@internal/.test(comments.get(own) ?? "")) continue;
   const { family = "others" } = families.get(own) ?? {};
   const table = known.get(own);
   const method = METHODS.includes(own) ? "yes" : "";
   const mark = (value) => (table === undefined ? "-" : value ? "yes" : "no");
   if (!rows.has(family)) rows.set(family, []);
-  rows.get(family).push(`| \`${name}\` | ${method} | ${mark(table?.grad)} | ${mark(table?.second)} | ${sentence(comments.get(own))} |`);
+  const cells = [
+    method,
+    mark(table?.grad),
+    mark(table?.second),
+    table?.dtypes.length ? wordsOf(table.dtypes) : "-",
+    places,
+  ];
+  rows.get(family).push(`| \`${name}\` | ${cells.join(" | ")} | ${sentence(comments.get(own))} |`);
 }
 const counted = names.filter((name) => known.has(name.replace("linalg.", "")));
 const withGradient = counted.filter((name) => known.get(name.replace("linalg.", "")).grad);
@@ -68,9 +110,11 @@ Made by \`npm run docs:ops\` from the code. ${names.length} functions, ${counted
 
 - **method**: also a method of every tensor.
 - **gradient**, **second**: checked against central differences in float64; "no" means none exists (an integer result, a step) or, under "second", that asking for it throws; "-": has no table of its own (it is made of ops that have, or is tested by name in test/ops).
-- Floats are float32 and float64 throughout; integers and bools where a sentence says so or where it makes sense (moving, comparing, counting). All ops run on the CPU.
+- **dtypes**: of the first tensor, found by running the table's cases in each. floats: float32, float64; ints: int32, int64, uint8, int8; halves: bfloat16, float16. Functions of floats take ints as float32.
+- **devices**: where kernels are.
 `;
-for (const [family, list] of rows) text += `\n## ${family}\n\n| op | method | gradient | second | |\n|---|---|---|---|---|\n${list.join("\n")}\n`;
+for (const [family, list] of rows)
+  text += `\n## ${family}\n\n| op | method | gradient | second | dtypes | devices | |\n|---|---|---|---|---|---|---|\n${list.join("\n")}\n`;
 
 const file = `${root}docs/ops.md`;
 if (process.argv.includes("--check")) {

@@ -73,6 +73,7 @@ describe("scope", () => {
   });
 
   test("an asynchronous callback is refused, with the way to do it", () => {
+    // @ts-expect-error: the types refuse it too
     expect(() => scope(async () => 1)).toThrow(/scope: expected a synchronous callback/);
   });
 

@@ -1,8 +1,22 @@
 /** Contender: napier itself, through its public functions; a run ends when the result is ready. */
-import { crossEntropy, grad, manualSeed, nn, optim, rand, randn, scope, type Tensor, tensor } from "napier";
+import {
+  capture,
+  classic,
+  crossEntropy,
+  grad,
+  manualSeed,
+  nn,
+  optim,
+  rand,
+  randint,
+  scope,
+  type Tensor,
+  tensor,
+} from "napier";
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
 import { serve } from "./serve.js";
+import { makeStep } from "./steps.js";
 
 manualSeed(0);
 
@@ -17,40 +31,20 @@ const tiny = (fn: () => unknown) => (): void => {
   addon.synchronize();
 };
 
-function step(name: string): (() => Promise<void>) | null {
-  const trainer = (model: nn.Sequential, x: Tensor, y: Tensor, optimizer: optim.Optimizer) => async () => {
-    const loss = scope(() => {
-      optimizer.zeroGrad();
-      const loss = crossEntropy(model.forward(x), y);
-      loss.backward();
-      optimizer.step();
-      return loss;
-    });
+/** A training step as the Trainer runs it: captured, its loss read each time; with NAPIER_BENCH=eager not captured. */
+function step(name: string): () => Promise<void> {
+  const { inputs, run } = makeStep(name);
+  const eager = async (...given: Tensor[]) => scope(() => run(...given).detach());
+  const next = process.env.NAPIER_BENCH === "eager" ? eager : capture(run, { warmup: 0 });
+  return async () => {
+    const loss = await next(...inputs);
     await loss.item();
     loss.free();
   };
-  const labels = (n: number) => tensor(Int32Array.from({ length: n }, (_, i) => (i * 7) % 10));
-  if (name === "two_layer") {
-    const model = new nn.Sequential(new nn.Linear(3072, 100), new nn.ReLU(), new nn.Linear(100, 10));
-    return trainer(model, randn([200, 3072]), labels(200), new optim.SGD(model.parameters(), { lr: 1e-3 }));
-  }
-  if (name === "small_convnet") {
-    const model = new nn.Sequential(
-      new nn.Conv2d(3, 32, 3, { padding: 1 }),
-      new nn.BatchNorm2d(32),
-      new nn.ReLU(),
-      new nn.Conv2d(32, 32, 3, { padding: 1 }),
-      new nn.ReLU(),
-      new nn.MaxPool2d(2),
-      new nn.Flatten(),
-      new nn.Linear(32 * 16 * 16, 10),
-    );
-    return trainer(model, randn([64, 3, 32, 32]), labels(64), new optim.Adam(model.parameters(), { lr: 1e-3 }));
-  }
-  return null;
 }
 
-function build({ name, op, params }: Case): (() => Promise<void> | void) | null {
+async function build({ name, op, params }: Case): Promise<(() => Promise<void> | void) | null> {
+  if (op !== "step" && process.env.NAPIER_BENCH === "eager") return null; // only steps have two forms
   const p = params as Record<string, number>;
   const picture = (requiresGrad = false): Tensor => {
     const x = rand([p.n!, p.c!, p.h!, p.h!]);
@@ -59,6 +53,20 @@ function build({ name, op, params }: Case): (() => Promise<void> | void) | null 
   switch (op) {
     case "step":
       return step(name);
+    case "distances": {
+      const [a, b] = [rand([p.n!, p.d!]), rand([p.m!, p.d!])];
+      if (p.loops === 0) return run(() => classic.distancesVectorised(a, b));
+      const loops = p.loops === 1 ? classic.distancesOneLoop : classic.distancesTwoLoops;
+      return async () => {
+        (await loops(a, b)).free();
+        await addon.settled();
+      };
+    }
+    case "neighbours": {
+      const a = rand([p.n!, p.d!]);
+      const knn = await new classic.KNearestNeighbor().fit(rand([p.m!, p.d!]), randint(0, 10, [p.m!]));
+      return async () => (await knn.predict(a, { k: p.k! })).free();
+    }
     case "matmul": {
       const a = params.transA ? rand([p.k!, p.m!]) : rand([p.m!, p.k!]);
       const b = params.transB ? rand([p.n!, p.k!]) : rand([p.k!, p.n!]);

@@ -19,8 +19,8 @@ export async function serve(build: Build): Promise<void> {
         run = await build(c);
         current = c.name;
         const start = performance.now();
-        await run?.();
-        if (performance.now() - start < 2000) await run?.(); // warm-up
+        if (!c.once) await run?.(); // warm-up
+        if (!c.once && performance.now() - start < 2000) await run?.();
       }
       answer = { ms: run ? await timed(run, budget) : [] };
     } catch (error) {

@@ -3,24 +3,22 @@
  */
 import { noGrad } from "../autograd.js";
 import { expect, show } from "../errors.js";
+import type { Sync } from "../memory.js";
 import type { DType } from "../native.js";
-import { equal } from "../ops/arithmetic.js";
-import { to } from "../ops/cast.js";
 import { checkIndices } from "../ops/common.js";
-import { arange } from "../ops/create.js";
-import { unsqueeze } from "../ops/shape.js";
+import { oneHot } from "../ops/embedding.js";
 import type { Tensor } from "../tensor.js";
 
 /** Runs an explicit backward pass outside the graph: its formulas are the gradient, none is wanted of them. */
 export const explicit =
   <A extends unknown[], R>(fn: (...args: A) => R) =>
   (...args: A): R =>
-    noGrad(() => fn(...args));
+    noGrad(() => fn(...args) as Sync<R>);
 
 /** 1 where the column is the row's label, else 0: [n, classes]. */
 export function labelTable(op: string, labels: Tensor, classes: number, dtype: DType): Tensor {
   checkIndices(op, "labels", labels, classes);
-  return to(equal(unsqueeze(labels, -1), arange(classes)), dtype);
+  return oneHot(labels, classes, { dtype });
 }
 
 /** Throws unless x is scores [n, classes] with labels [n]. */

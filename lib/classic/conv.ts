@@ -18,6 +18,7 @@ import { explicit } from "./common.js";
 
 /** CS231n's conv_param. */
 export interface ConvParam {
+  /** Step of the windows, both ways. */
   stride: number;
   /** Zeros on every side. */
   pad: number;
@@ -25,12 +26,17 @@ export interface ConvParam {
 
 /** CS231n's pool_param. */
 export interface PoolParam {
+  /** Height of a window. */
   poolHeight: number;
+  /** Width of a window. */
   poolWidth: number;
+  /** Step of the windows, both ways. */
   stride: number;
 }
 
+/** What the forwards of convolution keep for their backwards. */
 export type ConvCache = readonly [x: Tensor, w: Tensor, b: Tensor, param: ConvParam];
+/** (dout [n, o, p, q], cache) to (dx, dw, db). */
 export type ConvBackward = (dout: Tensor, cache: ConvCache) => [dx: Tensor, dw: Tensor, db: Tensor];
 
 /** Output extents of windows r x s over h x w. */

@@ -80,6 +80,7 @@ export function hogFeatures(x: Tensor): Tensor {
   );
 }
 
+/** Options of colorHistogram(). */
 export interface ColorHistogramOptions {
   /** Default 10. */
   bins?: number;

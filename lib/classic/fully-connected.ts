@@ -32,6 +32,7 @@ import {
 } from "./norm.js";
 import type { ClassicModel } from "./solver.js";
 
+/** Options of FullyConnectedNet. */
 export interface FullyConnectedOptions extends GeneratorOption {
   /** Default 3 * 32 * 32. */
   inputDim?: number;
@@ -58,14 +59,22 @@ interface LayerCache {
 
 /** A network of any number of hidden layers. Parameters: W1, b1, gamma1, beta1, W2, ... */
 export class FullyConnectedNet implements ClassicModel {
+  /** W1 [d, h1], b1 [h1], gamma1, beta1 (with a normalisation), W2, ...; a solver replaces them. */
   readonly params: Record<string, Tensor> = {};
+  /** Strength of the regulariser reg / 2 sum(W^2); may be changed between steps. */
   reg: number;
+  /** Affine layers: one more than hidden ones. */
   readonly layers: number;
   readonly #normalization: "batchnorm" | "layernorm" | null;
   readonly #keep: number;
   readonly #options: GeneratorOption;
   readonly #bnParams: BatchnormParam[] = [];
 
+  /**
+   * Weights start normally distributed, biases at 0.
+   *
+   * @param hiddenDims widths of the hidden layers; none at all is a linear classifier
+   */
   constructor(
     hiddenDims: readonly number[],
     {
@@ -139,7 +148,15 @@ export class FullyConnectedNet implements ClassicModel {
   }
 
   /** Loss and gradients of a batch, in training mode. */
-  loss(x: Tensor, y: Tensor): { loss: Tensor; grads: Record<string, Tensor> } {
+  loss(
+    x: Tensor,
+    y: Tensor,
+  ): {
+    /** A tensor of one element. */
+    loss: Tensor;
+    /** One for each parameter, by name. */
+    grads: Record<string, Tensor>;
+  } {
     const { scores, caches, last } = this.#forward(x, "train");
     const [dataLoss, dscores] = softmaxLoss(scores, y);
     const grads: Record<string, Tensor> = {};

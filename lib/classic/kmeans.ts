@@ -18,6 +18,7 @@ import { empty, type Tensor } from "../tensor.js";
 import { expectRows } from "./common.js";
 import { squaredDistances } from "./knn.js";
 
+/** Options of kMeans(). */
 export interface KMeansOptions {
   /** Default 100. */
   maxIterations?: number;
@@ -29,6 +30,7 @@ export interface KMeansOptions {
   seed?: number;
 }
 
+/** What kMeans() gives: that of the best start. */
 export interface KMeansResult {
   /** [k, d] */
   centers: Tensor;
@@ -36,6 +38,7 @@ export interface KMeansResult {
   labels: Tensor;
   /** Sum of squared distances to the nearest centres. */
   inertia: number;
+  /** Of the start that is given. */
   iterations: number;
 }
 

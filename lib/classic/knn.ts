@@ -249,6 +249,7 @@ async function labelsOf(op: string, y: Tensor, n: number): Promise<Int32Array> {
   return values;
 }
 
+/** What crossValidateK() gives. */
 export interface CrossValidation {
   /** Accuracy on each fold, by k, in the order that they were given. */
   folds: Map<number, number[]>;

@@ -16,6 +16,7 @@ import { logSoftmax } from "../ops/softmax.js";
 import type { Tensor } from "../tensor.js";
 import { expectScores, explicit, labelTable } from "./common.js";
 
+/** What affineForward() keeps for affineBackward(). */
 export type AffineCache = readonly [x: Tensor, w: Tensor];
 
 /**
@@ -45,6 +46,7 @@ export const affineBackward: (dout: Tensor, cache: AffineCache) => [dx: Tensor, 
   },
 );
 
+/** What reluForward() keeps for reluBackward(): x. */
 export type ReluCache = Tensor;
 
 /** relu_forward: max(x, 0). The cache is x. */
@@ -55,6 +57,7 @@ export const reluBackward: (dout: Tensor, cache: ReluCache) => Tensor = explicit
   mul(dout, to(greater(x, 0), dout.dtype)),
 );
 
+/** What affineReluForward() keeps for affineReluBackward(). */
 export type AffineReluCache = readonly [affine: AffineCache, relu: ReluCache];
 
 /** affine_relu_forward: an affine layer, then relu. */
@@ -70,6 +73,7 @@ export const affineReluBackward = (
   [affine, positive]: AffineReluCache,
 ): [dx: Tensor, dw: Tensor, db: Tensor] => affineBackward(reluBackward(dout, positive), affine);
 
+/** CS231n's dropout_param. */
 export interface DropoutParam extends GeneratorOption {
   /** Probability to KEEP an element, in (0, 1]: CS231n's convention, the opposite of nn.Dropout's. */
   p: number;
@@ -77,6 +81,7 @@ export interface DropoutParam extends GeneratorOption {
   mode: "train" | "test";
 }
 
+/** What dropoutForward() keeps for dropoutBackward(): mask / p; null in test mode. */
 export type DropoutCache = Tensor | null;
 
 /** dropout_forward, inverted: each element is kept with probability p and divided by p. The cache is the mask / p. */

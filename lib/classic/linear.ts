@@ -23,6 +23,7 @@ import { type ClassicModel, Solver, type SolverHistory, type SolverOptions } fro
  */
 export type Regularizer = "sum" | "half";
 
+/** What the strength of a regulariser multiplies. */
 export interface RegularizerOption {
   /** Default "sum". */
   regularizer?: Regularizer;
@@ -157,6 +158,7 @@ export const svmLossNaive: Naive = naive("svmLossNaive", svmRow);
 /** softmax_loss_naive: softmaxLossVectorised() by loops over examples, dimensions and classes. */
 export const softmaxLossNaive: Naive = naive("softmaxLossNaive", softmaxRow);
 
+/** Options of LinearSvm and LinearSoftmax. */
 export interface LinearOptions extends RegularizerOption, GeneratorOption {
   /** Strength lambda. Default 1e-5. */
   reg?: number;
@@ -166,12 +168,26 @@ export interface LinearOptions extends RegularizerOption, GeneratorOption {
   weightScale?: number;
 }
 
+/** The parameters of a linear classifier. */
+type LinearParams = {
+  /** [d, classes] */
+  W: Tensor;
+};
+
 /** What LinearSvm and LinearSoftmax share: weights W [d, classes], trained by minibatch SGD. */
 abstract class LinearClassifier implements ClassicModel {
-  readonly params: { W: Tensor };
+  /** W [d, classes]; a solver replaces it. */
+  readonly params: LinearParams;
+  /** Strength lambda of the regulariser; may be changed between steps. */
   reg: number;
   readonly #regularizer: Regularizer;
 
+  /**
+   * W starts normally distributed.
+   *
+   * @param inputDim d, with the column of ones where there is one
+   * @param classes number of labels
+   */
   constructor(
     inputDim: number,
     classes: number,
@@ -196,7 +212,16 @@ abstract class LinearClassifier implements ClassicModel {
   }
 
   /** Loss and gradients of a batch. */
-  loss(x: Tensor, y: Tensor, reg = this.reg): { loss: Tensor; grads: { W: Tensor } } {
+  loss(
+    x: Tensor,
+    y: Tensor,
+    reg = this.reg,
+  ): {
+    /** A tensor of one element. */
+    loss: Tensor;
+    /** One for each parameter, by name. */
+    grads: LinearParams;
+  } {
     const [loss, W] = this.lossOf(this.params.W, x, y, reg, { regularizer: this.#regularizer });
     return { loss, grads: { W } };
   }

@@ -16,6 +16,7 @@ import { explicit } from "./common.js";
 
 /** CS231n's bn_param. In mode "train", the running statistics are made where they are missing, and replaced. */
 export interface BatchnormParam {
+  /** "train" uses the batch's statistics and updates the running ones; "test" uses the running ones. */
   mode: "train" | "test";
   /** Default 1e-5. */
   eps?: number;
@@ -35,7 +36,9 @@ export interface NormCache {
   rstd: Tensor;
   /** x - mean */
   centred: Tensor;
+  /** The scale, as it was given. */
   gamma: Tensor;
+  /** The axis that was averaged over. */
   axis: number;
   /** False in mode "test", where mean and variance are constants. */
   training: boolean;

@@ -1,25 +1,30 @@
 /**
  * Principal components and whitening (Pearson 1901; CS231n's notes on preprocessing). The eigenvectors come from the
- * smaller of the two matrices x^T x and x x^T, so either few dimensions or few points are fast.
+ * smaller of the two matrices x^T x and x x^T in float64, so either few dimensions or few points are fast.
  */
 import { noGrad } from "../autograd.js";
 import { expect } from "../errors.js";
 import { keep, scope, unscoped } from "../memory.js";
-import { add, div, sub } from "../ops/arithmetic.js";
+import { add, div, equal, less, sub, where } from "../ops/arithmetic.js";
+import { flip } from "../ops/arrange.js";
 import { to } from "../ops/cast.js";
 import { expectFloat } from "../ops/common.js";
-import { sqrt } from "../ops/elementwise.js";
+import { abs, clamp, neg, sqrt } from "../ops/elementwise.js";
+import { takeAlong } from "../ops/gather.js";
+import { eigh, qr } from "../ops/linalg.js";
 import { matmul } from "../ops/matmul.js";
-import { mean } from "../ops/reduce.js";
-import { fromTyped, type Tensor } from "../tensor.js";
+import { argmax, mean, sum } from "../ops/reduce.js";
+import { slice, t } from "../ops/shape.js";
+import type { Tensor } from "../tensor.js";
 import { expectRows } from "./common.js";
-import { symmetricEigen } from "./eigen.js";
 
+/** Options of PCA.fit(). */
 export interface PcaOptions {
   /** Components kept. Default all that there are: min(n - 1, d). */
   components?: number;
 }
 
+/** Options of whitening. */
 export interface WhitenOptions {
   /** Added to the variances, so that directions of noise are not blown up. Default 1e-5. */
   eps?: number;
@@ -48,7 +53,11 @@ export class PCA {
     readonly explainedVarianceRatio: readonly number[],
   ) {}
 
-  /** @param x [n, d] with n at least 2 */
+  /**
+   * Finds the components.
+   *
+   * @param x [n, d] with n at least 2
+   */
   static async fit(x: Tensor, { components }: PcaOptions = {}): Promise<PCA> {
     expectFloat("PCA.fit", x);
     expectRows("PCA.fit", "points", x);
@@ -63,33 +72,26 @@ export class PCA {
       `${count}`,
     );
     const wide = d > n;
-    const { mu, centred, product } = noGrad(() =>
-      scope(() => {
-        const mu = mean(x, 0);
-        const centred = to(sub(x, mu), "float64");
-        return { mu, centred, product: matmul(centred, centred, wide ? { transB: true } : { transA: true }) };
-      }),
-    );
-    const side = wide ? n : d;
-    const { values, vectors } = symmetricEigen(await product.data("float64"), side);
-    const total = values.reduce((sum, v) => sum + Math.max(0, v), 0);
-    const variances = values.slice(0, count).map((v) => Math.max(0, v) / (n - 1));
-    const rows = scope(() => {
-      const top = fromTyped(vectors.slice(0, count * side), [count, side], "float64");
-      // x x^T u = s^2 u gives the component x^T u / s.
-      return wide ? matmul(top, centred) : add(top, 0);
-    });
-    const signed = orient(await rows.data("float64"), count, d);
-    for (const t of [centred, product, rows]) t.free();
-    return unscoped(
-      () =>
-        new PCA(
-          keep(to(mu, x.dtype)),
-          keep(to(fromTyped(signed, [count, d], "float64"), x.dtype)),
-          keep(to(fromTyped(variances, [count], "float64"), x.dtype)),
-          [...variances].map((v) => (total === 0 ? 0 : (v * (n - 1)) / total)),
-        ),
-    );
+    const [mu, rows, variances, shares] = unscoped(() =>
+      noGrad(() =>
+        scope(() => {
+          const mu = mean(x, 0);
+          const centred = to(sub(x, mu), "float64");
+          const { w, v } = eigh(matmul(centred, centred, wide ? { transB: true } : { transA: true }));
+          const all = clamp(flip(w), 0); // eigh's are ascending; rounding may leave one below 0
+          const top = slice(all, [0, count]);
+          const vectors = slice(flip(t(v), 0), [0, count]);
+          // x x^T u = s^2 u gives the component x^T u / s; by qr, which finds some where s is 0 and keeps them orthogonal.
+          const rows = orient(wide ? t(qr(t(matmul(vectors, centred))).q) : vectors);
+          const total = sum(all);
+          const shares = div(top, where(equal(total, 0), 1, total));
+          return [mu, to(rows, x.dtype), to(div(top, n - 1), x.dtype), shares];
+        }),
+      ),
+    ) as [Tensor, Tensor, Tensor, Tensor];
+    const ratios = [...(await shares.data("float64"))];
+    shares.free();
+    return new PCA(keep(mu), keep(rows), keep(variances), ratios);
   }
 
   /** Coordinates along the components: [n, components]. */
@@ -112,14 +114,8 @@ export class PCA {
   }
 }
 
-/** Rows scaled to length 1, their element of largest size positive: eigenvectors come with either sign. */
-function orient(rows: Float64Array, count: number, d: number): Float64Array {
-  for (let i = 0; i < count; i++) {
-    const row = rows.subarray(i * d, (i + 1) * d);
-    const length = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0));
-    const largest = row.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0);
-    const scale = (largest < 0 ? -1 : 1) / (length || 1);
-    for (let e = 0; e < d; e++) row[e]! *= scale;
-  }
-  return rows;
+/** Rows whose element of largest size is positive: eigenvectors come with either sign. */
+function orient(rows: Tensor): Tensor {
+  const largest = takeAlong(rows, argmax(abs(rows), 1, { keepDims: true }), 1);
+  return where(less(largest, 0), neg(rows), rows);
 }

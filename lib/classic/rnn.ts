@@ -19,7 +19,9 @@ import { type AffineCache, affineBackward, affineForward } from "./layers.js";
 
 // ---- Vanilla RNN
 
+/** What rnnStepForward() keeps for rnnStepBackward(). */
 export type RnnStepCache = readonly [x: Tensor, prevH: Tensor, Wx: Tensor, Wh: Tensor, nextH: Tensor];
+/** Gradients of a step or, dprevH being that of h0, of a sequence. */
 export type RnnGradients = [dx: Tensor, dprevH: Tensor, dWx: Tensor, dWh: Tensor, db: Tensor];
 
 function expectStep(op: string, x: Tensor, h: Tensor, Wx: Tensor, Wh: Tensor, gates: number): void {
@@ -116,17 +118,24 @@ export const rnnBackward: (dh: Tensor, caches: readonly RnnStepCache[]) => RnnGr
 
 // ---- LSTM (Hochreiter & Schmidhuber 1997)
 
+/** What lstmStepForward() keeps for lstmStepBackward(). */
 export interface LstmStepCache {
+  /** [n, d] */
   x: Tensor;
+  /** [n, h] */
   prevH: Tensor;
+  /** [n, h] */
   prevC: Tensor;
+  /** [d, 4 h] */
   Wx: Tensor;
+  /** [h, 4 h] */
   Wh: Tensor;
   /** Input, forget and output gate, and candidate, after their functions: [n, h] each. */
   gates: readonly [i: Tensor, f: Tensor, o: Tensor, g: Tensor];
   /** tanh of the next cell. */
   tanhC: Tensor;
 }
+/** Gradients of one step of an LSTM. */
 export type LstmGradients = [dx: Tensor, dprevH: Tensor, dprevC: Tensor, dWx: Tensor, dWh: Tensor, db: Tensor];
 
 /**
@@ -214,6 +223,7 @@ export const lstmBackward: (dh: Tensor, caches: readonly LstmStepCache[]) => Rnn
 
 // ---- Words
 
+/** What wordEmbeddingForward() keeps for wordEmbeddingBackward(). */
 export type WordEmbeddingCache = readonly [ids: Tensor, shape: readonly [words: number, d: number]];
 
 /** word_embedding_forward: rows of W [v, d] by word number, ids [n, t] to [n, t, d]. */
@@ -231,6 +241,7 @@ export const wordEmbeddingBackward: (dout: Tensor, cache: WordEmbeddingCache) =>
   },
 );
 
+/** What temporalAffineForward() keeps for temporalAffineBackward(). */
 export type TemporalAffineCache = readonly [affine: AffineCache, n: number, t: number];
 
 /** temporal_affine_forward: the same affine layer at every step, x [n, t, d] to [n, t, m]. */

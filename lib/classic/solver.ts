@@ -19,8 +19,18 @@ import { type AdamConfig, type RmspropConfig, type SgdMomentumConfig, sgd, type 
 
 /** What a Solver trains: named parameters, their loss and gradients, and labels for points. */
 export interface ClassicModel {
+  /** By name; a solver replaces them after every step. */
   readonly params: Record<string, Tensor>;
-  loss(x: Tensor, y: Tensor): { loss: Tensor; grads: Record<string, Tensor> };
+  /** Loss and gradients of a batch x [n, ...] with labels y [n]: one gradient for each of `params`. */
+  loss(
+    x: Tensor,
+    y: Tensor,
+  ): {
+    /** A tensor of one element. */
+    loss: Tensor;
+    /** One for each parameter, by name. */
+    grads: Record<string, Tensor>;
+  };
   /** Labels [n] int32. */
   predict(x: Tensor): Tensor;
 }
@@ -28,6 +38,7 @@ export interface ClassicModel {
 /** Every hyper-parameter that an update rule may have. */
 export type OptimConfig = SgdMomentumConfig & RmspropConfig & AdamConfig;
 
+/** Points and labels to train on, and those that choose the weights. */
 export interface SolverData {
   /** [n, ...] */
   xTrain: Tensor;
@@ -35,9 +46,11 @@ export interface SolverData {
   yTrain: Tensor;
   /** Without these no weights are chosen: the last ones stay. */
   xVal?: Tensor;
+  /** [points of validation] */
   yVal?: Tensor;
 }
 
+/** Options of Solver. */
 export interface SolverOptions {
   /** sgd, sgdMomentum, rmsprop or adam. Default sgd. */
   // biome-ignore lint/suspicious/noExplicitAny: each rule takes the part of OptimConfig that it knows
@@ -58,6 +71,7 @@ export interface SolverOptions {
   onEpoch?: (epoch: number, history: SolverHistory) => void;
 }
 
+/** What a Solver saw while it trained. */
 export interface SolverHistory {
   /** Of each step. */
   loss: number[];
@@ -65,6 +79,7 @@ export interface SolverHistory {
   trainAccuracy: number[];
   /** Over all validation points; empty without them. */
   valAccuracy: number[];
+  /** Of the weights that the model has after training; 0 without validation points. */
   bestValAccuracy: number;
 }
 
@@ -90,10 +105,17 @@ export async function accuracyOf(model: ClassicModel, x: Tensor, y: Tensor): Pro
 
 /** Trains a ClassicModel. */
 export class Solver {
+  /** What was seen so far. */
   readonly history: SolverHistory = { loss: [], trainAccuracy: [], valAccuracy: [], bestValAccuracy: 0 };
   readonly #options: Required<Omit<SolverOptions, "numIters" | "onEpoch">> & SolverOptions;
   readonly #configs: Record<string, OptimConfig>;
 
+  /**
+   * Checks the options; the model is changed by train() only.
+   *
+   * @param model what is trained, in place
+   * @param data points and labels
+   */
   constructor(
     readonly model: ClassicModel,
     readonly data: SolverData,

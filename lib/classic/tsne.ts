@@ -18,6 +18,7 @@ import type { Tensor } from "../tensor.js";
 import { expectRows } from "./common.js";
 import { squaredDistances } from "./knn.js";
 
+/** Options of tsne(). */
 export interface TsneOptions {
   /** Dimensions of the map. Default 2. */
   components?: number;
@@ -33,6 +34,7 @@ export interface TsneOptions {
   seed?: number;
 }
 
+/** What tsne() gives. */
 export interface TsneResult {
   /** [n, components] */
   points: Tensor;

@@ -13,6 +13,7 @@ import { affineBackward, affineForward, affineReluBackward, affineReluForward, s
 import { penaltyOf, type Regularizer, type RegularizerOption } from "./linear.js";
 import { type ClassicModel, Solver, type SolverHistory, type SolverOptions } from "./solver.js";
 
+/** Options of TwoLayerNet. */
 export interface TwoLayerOptions extends RegularizerOption, GeneratorOption {
   /** Standard deviation of the first weights. Default 1e-4. */
   weightScale?: number;
@@ -34,10 +35,19 @@ type TwoLayerParams = { W1: Tensor; b1: Tensor; W2: Tensor; b2: Tensor };
  * const { loss } = await net.train(x, y, { optimConfig: { learningRate: 0.5 }, numIters: 30 });
  */
 export class TwoLayerNet implements ClassicModel {
+  /** W1 [d, h], b1 [h], W2 [h, classes], b2 [classes]; a solver replaces them. */
   readonly params: TwoLayerParams;
+  /** Strength of the regulariser; may be changed between steps. */
   reg: number;
   readonly #regularizer: Regularizer;
 
+  /**
+   * Weights start normally distributed, biases at 0.
+   *
+   * @param inputDim d
+   * @param hiddenDim h
+   * @param classes number of labels
+   */
   constructor(
     inputDim: number,
     hiddenDim: number,
@@ -70,7 +80,16 @@ export class TwoLayerNet implements ClassicModel {
   }
 
   /** Loss and gradients of a batch: softmax loss plus lambda (sum W1^2 + sum W2^2), or half of it. */
-  loss(x: Tensor, y: Tensor, reg = this.reg): { loss: Tensor; grads: TwoLayerParams } {
+  loss(
+    x: Tensor,
+    y: Tensor,
+    reg = this.reg,
+  ): {
+    /** A tensor of one element. */
+    loss: Tensor;
+    /** One for each parameter, by name. */
+    grads: TwoLayerParams;
+  } {
     const { W1, b1, W2, b2 } = this.params;
     expect(x.shape[0] === y.size, "TwoLayerNet.loss", `labels of shape [${x.shape[0]}]`, show(y.shape));
     const [value, slope] = penaltyOf("TwoLayerNet", this.#regularizer);

@@ -9,16 +9,19 @@ import { zerosLike } from "../ops/create.js";
 import { sqrt } from "../ops/elementwise.js";
 import type { Tensor } from "../tensor.js";
 
+/** Config of sgd(). */
 export interface SgdConfig {
   /** Default 1e-2. */
   learningRate?: number;
 }
+/** Config of sgdMomentum(): hyper-parameters, and the state that it leaves. */
 export interface SgdMomentumConfig extends SgdConfig {
   /** Default 0.9. */
   momentum?: number;
   /** Default zeros. */
   velocity?: Tensor;
 }
+/** Config of rmsprop(): hyper-parameters, and the state that it leaves. */
 export interface RmspropConfig extends SgdConfig {
   /** Default 0.99. */
   decayRate?: number;
@@ -27,6 +30,7 @@ export interface RmspropConfig extends SgdConfig {
   /** Running mean of squared gradients. Default zeros. */
   cache?: Tensor;
 }
+/** Config of adam(): hyper-parameters, and the state that it leaves. */
 export interface AdamConfig {
   /** Default 1e-3. */
   learningRate?: number;
@@ -38,6 +42,7 @@ export interface AdamConfig {
   epsilon?: number;
   /** Running means of the gradient and of its square. Default zeros. */
   m?: Tensor;
+  /** Running mean of the gradient's square. Default zeros. */
   v?: Tensor;
   /** Steps so far. Default 0. */
   t?: number;

@@ -29,6 +29,8 @@ export async function run(args: string[]): Promise<number> {
     lr,
     seed: 231,
     out: resolve(out),
+    tensorboard: undefined,
+    csv: undefined,
     resume: false,
     json,
   });

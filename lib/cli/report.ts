@@ -8,7 +8,7 @@ import type { ImageSets } from "../data/index.js";
 import { writeFileAtomic } from "../io/index.js";
 import { addon } from "../native.js";
 import type { Layer } from "../nn/index.js";
-import type { TrainEvent } from "../train/index.js";
+import type { Finding, TrainEvent } from "../train/index.js";
 import { encodePng } from "../viz/png.js";
 import { type Mistake, type Points, renderReport } from "../viz/report.js";
 import { version } from "./package.js";
@@ -17,6 +17,7 @@ import type { RunOptions, RunSummary } from "./training.js";
 
 const SHOWN_MISTAKES = 40;
 
+/** What the report of a run is made of. */
 export interface ReportInput {
   out: string;
   options: RunOptions;
@@ -25,6 +26,7 @@ export interface ReportInput {
   tested: Tested;
   summary: RunSummary;
   parameters: number;
+  diagnosis: readonly Finding[];
 }
 
 export async function writeReport({
@@ -35,6 +37,7 @@ export async function writeReport({
   tested,
   summary,
   parameters,
+  diagnosis,
 }: ReportInput): Promise<void> {
   const { dataset, model: name, epochs, batch, lr, seed } = options;
   const events = await readEvents(join(out, "metrics.jsonl"));
@@ -74,6 +77,7 @@ export async function writeReport({
       },
       learningRate: points("step", (e: { learningRate: number }) => e.learningRate),
     },
+    diagnosis,
     classNames: sets.classes,
     confusion: tested.confusion,
     scores: tested.scores,

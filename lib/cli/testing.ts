@@ -8,6 +8,7 @@ import { scope } from "../memory.js";
 import { ClassificationMeter, type ClassificationScores, type ConfusionMatrix } from "../metrics/index.js";
 import type { Layer } from "../nn/index.js";
 
+/** A picture of the test set that the network got wrong. */
 export interface Mistaken {
   /** Number of the picture in the test set. */
   index: number;
@@ -17,6 +18,7 @@ export interface Mistaken {
   probability: number;
 }
 
+/** How a network does on a test set. */
 export interface Tested {
   scores: ClassificationScores;
   confusion: ConfusionMatrix;

@@ -11,7 +11,17 @@ import { addon } from "../native.js";
 import { crossEntropy } from "../nn/index.js";
 import { AdamW, OneCycleLR } from "../optim/index.js";
 import { manualSeed } from "../random.js";
-import { type FitResult, type TrainEvent, Trainer } from "../train/index.js";
+import {
+  type Callback,
+  csvLogger,
+  deadUnits,
+  type FitResult,
+  gradientNorms,
+  overfitting,
+  type TrainEvent,
+  Trainer,
+  tensorBoard,
+} from "../train/index.js";
 import { Progress } from "../viz/progress.js";
 import { checkSource, openSets, presetOf, type SetName } from "./datasets.js";
 import { DelayMeter, idleDelay } from "./delay.js";
@@ -19,6 +29,7 @@ import { TrainingProfile } from "./profiling.js";
 import { writeReport } from "./report.js";
 import { testModel } from "./testing.js";
 
+/** A training run, as the command line tells it. */
 export interface RunOptions {
   command: string;
   dataset: SetName;
@@ -30,6 +41,9 @@ export interface RunOptions {
   lr: number;
   seed: number;
   out: string;
+  /** Folder for TensorBoard's event files. */
+  tensorboard: string | undefined;
+  csv: string | undefined;
   resume: boolean;
   json: boolean;
   /** File for a Chrome trace of some steps. */
@@ -64,7 +78,11 @@ export const modelMetadata = (name: string, sets: ImageSets, dataset: string): R
 
 /** Makes a model for the pictures that metadata describes. */
 export const modelOf = ({ model, classes, inChannels, imageSize }: Record<string, string>) =>
-  models.create(model!, { classes: Number(classes), inChannels: Number(inChannels), imageSize: Number(imageSize) });
+  models.create(model as models.ModelName, {
+    classes: Number(classes),
+    inChannels: Number(inChannels),
+    imageSize: Number(imageSize),
+  });
 
 /** Trains, tests, writes model, metrics and report; answers the exit code. */
 export async function runTraining(options: RunOptions): Promise<number> {
@@ -106,7 +124,13 @@ export async function runTraining(options: RunOptions): Promise<number> {
       validation,
       resume,
       monitor: "accuracy",
-      callbacks: [show(progress, epochs, loader.length), whileTraining(delay), ...(profiling ? [profiling.see] : [])],
+      callbacks: [
+        show(progress, epochs, loader.length),
+        whileTraining(delay),
+        ...instruments(),
+        ...loggers(options),
+        ...(profiling ? [profiling.see] : []),
+      ],
     });
     const measured = await profiling?.end();
     if (measured) {
@@ -134,7 +158,8 @@ export async function runTraining(options: RunOptions): Promise<number> {
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     out,
   };
-  await writeReport({ out, options, sets, model, tested, summary, parameters });
+  await writeReport({ out, options, sets, model, tested, summary, parameters, diagnosis: result.diagnosis });
+  for (const { message } of result.diagnosis) say(`diagnosis: ${message}`);
   say(
     `test accuracy ${(summary.testAccuracy * 100).toFixed(2)} % on ${sets.test.length.toLocaleString("en-US")} pictures`,
   );
@@ -146,6 +171,19 @@ export async function runTraining(options: RunOptions): Promise<number> {
   say(`wrote ${["model.safetensors", "metrics.jsonl", "report.html"].map((name) => join(shown, name)).join(", ")}`);
   if (json) console.log(JSON.stringify(summary));
   return 0;
+}
+
+/** What looks for the usual faults. */
+const instruments = (): Callback[] => [gradientNorms({ every: 25 }), deadUnits({ every: 5 }), overfitting()];
+
+/** What writes the run down beside metrics.jsonl. */
+function loggers({ tensorboard, csv, model, dataset, epochs, batch, lr, seed }: RunOptions): Callback[] {
+  return [
+    ...(tensorboard === undefined
+      ? []
+      : [tensorBoard(tensorboard, { hparams: { model, dataset, epochs, batch, lr, seed } })]),
+    ...(csv === undefined ? [] : [csvLogger(csv)]),
+  ];
 }
 
 /** Draws the progress of a run: a line an epoch. */

@@ -112,7 +112,12 @@ async function read(version: Version, directory: string): Promise<{ train: Recor
  *
  * @throws Error when a file is missing (says where to get it), is no whole number of records, or has a label above 9
  */
-export async function readCifar10(directory: string): Promise<{ train: CifarSplit; test: CifarSplit }> {
+export async function readCifar10(directory: string): Promise<{
+  /** 50,000 pictures, those of the five batches in order. */
+  train: CifarSplit;
+  /** 10,000 pictures. */
+  test: CifarSplit;
+}> {
   const { train, test } = await read(TEN, directory);
   const split = ({ images, labels }: Records): CifarSplit => ({ images, labels: labels[0]! });
   return { train: split(train), test: split(test) };
@@ -130,7 +135,12 @@ export interface Cifar100Split extends CifarSplit {
  *
  * @throws Error when a file is missing (says where to get it), is no whole number of records, or has an unknown label
  */
-export async function readCifar100(directory: string): Promise<{ train: Cifar100Split; test: Cifar100Split }> {
+export async function readCifar100(directory: string): Promise<{
+  /** 50,000 pictures. */
+  train: Cifar100Split;
+  /** 10,000 pictures. */
+  test: Cifar100Split;
+}> {
   const { train, test } = await read(HUNDRED, directory);
   const split = ({ images, labels }: Records): Cifar100Split => ({ images, labels: labels[1]!, coarse: labels[0]! });
   return { train: split(train), test: split(test) };

@@ -10,15 +10,22 @@ import { alias, empty, fromTyped, type Tensor } from "../tensor.js";
 import { collate, type Field, takeRows } from "./collate.js";
 import type { Pass, SampleKey } from "./draws.js";
 import { deriveSeed, permutation } from "./order.js";
+import type { SubsetSource } from "./subsetSource.js";
 import type { Transform } from "./transforms.js";
 
 /** Anything with examples 0 to length - 1. */
 export interface Dataset {
+  /** Number of examples. */
   readonly length: number;
   /** The examples at `indices`, field by field: [n, ...] tensors that belong to the caller. */
   batch(indices: Int32Array, pass: Pass): Tensor[] | Promise<Tensor[]>;
   /** How worker threads make the same examples, where they can: a module (see DataLoader) and what it gets. */
-  readonly worker?: { module: URL; options: unknown };
+  readonly worker?: {
+    /** Address of the module that a worker imports. */
+    module: URL;
+    /** What the function that it exports gets; must survive structuredClone(). */
+    options: unknown;
+  };
 }
 
 const indicesOf = (where: string, indices: Int32Array, length: number): Tensor => {
@@ -35,6 +42,7 @@ export function transformFirst(transform: Transform, fields: Tensor[], key: Samp
   return [y, ...rest];
 }
 
+/** Options of TensorDataset. */
 export interface TensorDatasetOptions {
   /** What batches of the first tensor go through, such as Normalize for bytes. Default none. */
   transform?: Transform | null;
@@ -47,11 +55,18 @@ export interface TensorDatasetOptions {
  * const dataset = new data.TensorDataset([randn([100, 3]), tensor(new Int32Array(100))]);
  */
 export class TensorDataset implements Dataset {
+  /** The fields of all examples, [length, ...] each. */
   readonly tensors: readonly Tensor[];
+  /** Extent 0 of the tensors. */
   readonly length: number;
   /** May be changed between epochs. */
   transform: Transform | null;
 
+  /**
+   * Holds aliases of the tensors, no copies: a change in place is seen by later batches.
+   *
+   * @param tensors one a field, of one length; none, or different lengths, are an error
+   */
   constructor(tensors: readonly Tensor[], { transform = null }: TensorDatasetOptions = {}) {
     if (tensors.length === 0) throw new Error("TensorDataset: expected at least one tensor, got none");
     const length = tensors[0]!.shape[0];
@@ -69,6 +84,7 @@ export class TensorDataset implements Dataset {
     this.transform = transform;
   }
 
+  /** Rows of every tensor, gathered natively; the first field through `transform`. */
   batch(indices: Int32Array, pass: Pass): Tensor[] {
     const ids = indicesOf("TensorDataset", indices, this.length);
     const fields = this.tensors.map((t) => takeRows(t, ids));
@@ -86,6 +102,13 @@ export class TensorDataset implements Dataset {
  * const squares = new data.ExampleDataset(100, (i) => [tensor([i / 100]), (i / 100) ** 2]);
  */
 export class ExampleDataset implements Dataset {
+  /**
+   * Nothing is asked for until a batch is.
+   *
+   * @param length number of examples
+   * @param get makes the fields of one example; the pass is for what draws at random
+   * @param join makes a batch of examples, default data.collate
+   */
   constructor(
     readonly length: number,
     private readonly get: (index: number, pass: Pass) => readonly Field[] | Promise<readonly Field[]>,
@@ -95,6 +118,7 @@ export class ExampleDataset implements Dataset {
       throw new RangeError(`ExampleDataset: expected a length from 0 up, got ${length}`);
   }
 
+  /** The examples, asked for at once and joined. Rejects with the first error of `get`. */
   async batch(indices: Int32Array, pass: Pass): Promise<Tensor[]> {
     const examples = await Promise.all(Array.from(indices, async (i) => this.get(i, pass)));
     return unscoped(() => this.join(examples));
@@ -103,7 +127,9 @@ export class ExampleDataset implements Dataset {
 
 /** Some examples of another data set, in the order of `indices`. */
 export class Subset implements Dataset {
+  /** Where the examples come from. */
   readonly dataset: Dataset;
+  /** Their numbers there. */
   readonly indices: Int32Array;
 
   /** @throws RangeError for an index that the data set does not have */
@@ -114,10 +140,20 @@ export class Subset implements Dataset {
     if (bad !== undefined) throw new RangeError(`Subset: expected indices from 0 to ${dataset.length - 1}, got ${bad}`);
   }
 
+  /** Number of examples. */
   get length(): number {
     return this.indices.length;
   }
 
+  /** That of the whole data set, where it has one: worker threads read the part. */
+  get worker(): { module: URL; options: unknown } | undefined {
+    const whole = this.dataset.worker;
+    if (whole === undefined) return undefined;
+    const options: SubsetSource = { module: whole.module.href, options: whole.options, indices: this.indices };
+    return { module: new URL("./subsetSource.js", import.meta.url), options };
+  }
+
+  /** Batch of the data set behind it, with its transform; random ones are keyed by the number there. */
   batch(indices: Int32Array, pass: Pass): Tensor[] | Promise<Tensor[]> {
     return this.dataset.batch(
       indices.map((i) => expectIndex("Subset", i, this.indices)),
@@ -167,11 +203,18 @@ function lengthsOf(total: number, parts: readonly number[]): number[] {
 
 /** Data sets one after the other; their fields must have the same shapes and dtypes. */
 export class ConcatDataset implements Dataset {
+  /** The parts, in order. */
   readonly datasets: readonly Dataset[];
   /** Where each begins. */
   private readonly starts: readonly number[];
+  /** Sum of the parts' lengths. */
   readonly length: number;
 
+  /**
+   * Fields are compared when a batch has rows of several parts.
+   *
+   * @param datasets the parts, in order
+   */
   constructor(datasets: readonly Dataset[]) {
     this.datasets = [...datasets];
     let at = 0;
@@ -179,6 +222,7 @@ export class ConcatDataset implements Dataset {
     this.length = at;
   }
 
+  /** Batches of the parts concerned, put together in the order of `indices`. */
   async batch(indices: Int32Array, pass: Pass): Promise<Tensor[]> {
     const inside: number[][] = this.datasets.map(() => []);
     const places = Array.from(indices, (i): [part: number, row: number] => {

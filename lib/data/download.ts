@@ -13,6 +13,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type GetOptions, get } from "./http.js";
 
+/** How far the transfer of one file has come. */
 export interface DownloadProgress {
   /** Name of the file. */
   file: string;
@@ -22,6 +23,7 @@ export interface DownloadProgress {
   total: number | null;
 }
 
+/** Options of what fetches files. */
 export interface DownloadOptions {
   /** Called as bytes come. */
   onProgress?: (progress: DownloadProgress) => void;

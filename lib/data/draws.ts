@@ -8,7 +8,9 @@ import { philox4x32 } from "./philox.js";
 
 /** One pass through the data, for whatever draws at random. */
 export interface Pass {
+  /** An integer from 0 up; the same seed and epoch give the same order and the same random transforms. */
   seed: number;
+  /** From 0. */
   epoch: number;
 }
 

@@ -12,8 +12,10 @@ import { expectPictures, type Transform } from "./transforms.js";
 /** A 3x3 matrix by rows, from homogeneous places (column, row, 1) of the result to those of the picture. */
 export type Matrix = readonly [number, number, number, number, number, number, number, number, number];
 
+/** The matrix that leaves every place where it is. */
 export const IDENTITY: Matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 
+/** How pixels are taken from a picture that is seen through a matrix. */
 export interface WarpOptions {
   /** The pixel that a place lies in, or the four around it. Default "nearest". */
   interpolation?: "nearest" | "bilinear";
@@ -60,6 +62,7 @@ export function warp(
 
 /** (top, left, height, width), in pixels. */
 type Box = readonly [number, number, number, number];
+/** Filters of resizing: the nearest pixel, a triangle, or Keys' cubic with a = -0.5. */
 export type Filter = "nearest" | "bilinear" | "bicubic";
 const FILTERS: readonly Filter[] = ["nearest", "bilinear", "bicubic"];
 
@@ -102,15 +105,24 @@ function warpOf(where: string, options: WarpOptions): WarpOptions {
  * const small = new data.Resize([32, 32]); // or Resize(256): the shorter side becomes 256
  */
 export class Resize implements Transform {
+  /** [height, width]; one number is the shorter side, and the ratio stays. */
   readonly size: number | Size;
+  /** The filter. */
   readonly interpolation: Filter;
 
+  /**
+   * Bytes stay bytes, floats stay floats.
+   *
+   * @param size [height, width], or the length of the shorter side
+   * @param options interpolation: default "bilinear"
+   */
   constructor(size: number | Size, { interpolation = "bilinear" }: { interpolation?: Filter } = {}) {
     sizeOf("Resize", size);
     this.size = size;
     this.interpolation = filterOf("Resize", interpolation);
   }
 
+  /** [n, c, h, w] to [n, c, ...size] */
   apply(x: Tensor): Tensor {
     const [n, , h, w] = expectPictures("Resize", x);
     const { size } = this;
@@ -123,12 +135,19 @@ export class Resize implements Transform {
 
 /** Cuts `size` out of the middle of each picture. */
 export class CenterCrop implements Transform {
+  /** [height, width] */
   readonly size: Size;
 
+  /**
+   * A size above a picture's is an error when it meets one.
+   *
+   * @param size [height, width], or one number for both
+   */
   constructor(size: number | Size) {
     this.size = sizeOf("CenterCrop", size);
   }
 
+  /** [n, c, h, w] to [n, c, ...size]; half of an odd rest is rounded to even, as in PyTorch. */
   apply(x: Tensor): Tensor {
     const [n, , h, w] = expectPictures("CenterCrop", x);
     const [p, q] = this.size;
@@ -139,6 +158,7 @@ export class CenterCrop implements Transform {
   }
 }
 
+/** Options of RandomResizedCrop. */
 export interface RandomResizedCropOptions {
   /** Share of the picture's area that is kept. Default [0.08, 1]. */
   scale?: readonly [number, number];
@@ -155,11 +175,20 @@ export interface RandomResizedCropOptions {
  * const crop = new data.RandomResizedCrop(224, { scale: [0.2, 1] });
  */
 export class RandomResizedCrop implements Transform {
+  /** [height, width] of the result. */
   readonly size: Size;
+  /** Least and greatest share of the area that is kept. */
   readonly scale: readonly [number, number];
+  /** Least and greatest width by height of what is kept. */
   readonly ratio: readonly [number, number];
+  /** The filter. */
   readonly interpolation: Filter;
 
+  /**
+   * Ranges that are not rising are an error.
+   *
+   * @param size [height, width] of the result, or one number for both
+   */
   constructor(
     size: number | Size,
     { scale = [0.08, 1], ratio = [3 / 4, 4 / 3], interpolation = "bilinear" }: RandomResizedCropOptions = {},
@@ -170,6 +199,10 @@ export class RandomResizedCrop implements Transform {
     this.interpolation = filterOf("RandomResizedCrop", interpolation);
   }
 
+  /**
+   * [n, c, h, w] to [n, c, ...size]. After ten draws that do not fit, the largest box of an allowed ratio is cut from the
+   * middle, as in PyTorch.
+   */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, , h, w] = expectPictures("RandomResizedCrop", x);
     const { scale, ratio } = this;
@@ -230,14 +263,21 @@ export function inverseAffine(
  * const turn = new data.RandomRotation(15, { interpolation: "bilinear" });
  */
 export class RandomRotation implements Transform {
+  /** Least and greatest angle, counter-clockwise. */
   readonly degrees: readonly [number, number];
   private readonly options: WarpOptions;
 
+  /**
+   * The extents of a picture stay; its corners may be cut.
+   *
+   * @param degrees [low, high], or x for [-x, x]
+   */
   constructor(degrees: number | readonly [number, number], options: WarpOptions = {}) {
     this.degrees = rangeOf("RandomRotation", "degrees", degrees, (x) => [-x, x], [-360, 360]);
     this.options = warpOf("RandomRotation", options);
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, , h, w] = expectPictures("RandomRotation", x);
     const draws = drawsOf("RandomRotation", key, n);
@@ -246,6 +286,7 @@ export class RandomRotation implements Transform {
   }
 }
 
+/** Options of RandomAffine. */
 export interface RandomAffineOptions extends WarpOptions {
   /** Most that a picture moves right or left and up or down, as shares of its width and height. Default none. */
   translate?: readonly [number, number];
@@ -262,13 +303,23 @@ export interface RandomAffineOptions extends WarpOptions {
  * const affine = new data.RandomAffine(10, { translate: [0.1, 0.1], scale: [0.9, 1.1] });
  */
 export class RandomAffine implements Transform {
+  /** Least and greatest angle, clockwise. */
   readonly degrees: readonly [number, number];
+  /** Most that a picture moves, as shares of its width and height. */
   readonly translate: readonly [number, number];
+  /** Least and greatest magnification. */
   readonly scale: readonly [number, number];
+  /** Range of the shear along rows, in degrees. */
   readonly shearX: readonly [number, number];
+  /** Range of the shear along columns, in degrees. */
   readonly shearY: readonly [number, number];
   private readonly options: WarpOptions;
 
+  /**
+   * The extents of a picture stay.
+   *
+   * @param degrees [low, high], or x for [-x, x]; 0 turns nothing
+   */
   constructor(
     degrees: number | readonly [number, number],
     { translate = [0, 0], scale = [1, 1], shear = 0, ...options }: RandomAffineOptions = {},
@@ -285,6 +336,7 @@ export class RandomAffine implements Transform {
     this.options = warpOf("RandomAffine", options);
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, , h, w] = expectPictures("RandomAffine", x);
     const [tx, ty] = [this.translate[0] * w, this.translate[1] * h];
@@ -329,6 +381,7 @@ export function inversePerspective([h, w]: Size, [p0, p1, p2, p3]: readonly [Poi
   return adjugate.map((v, j) => (v / determinant) * (j < 3 ? w : j < 6 ? h : 1)) as unknown as Matrix;
 }
 
+/** Options of RandomPerspective. */
 export interface RandomPerspectiveOptions extends WarpOptions {
   /** How far corners may move inwards, 0 (not at all) to 1 (to the middle). Default 0.5. */
   distortion?: number;
@@ -338,10 +391,13 @@ export interface RandomPerspectiveOptions extends WarpOptions {
 
 /** Sees each picture from the side with probability p: its corners move inwards at random. Default bilinear. */
 export class RandomPerspective implements Transform {
+  /** How far corners may move inwards, 0 to 1. */
   readonly distortion: number;
+  /** Probability of a change. */
   readonly p: number;
   private readonly options: WarpOptions;
 
+  /** A p or distortion outside of [0, 1] is an error. */
   constructor({ distortion = 0.5, p = 0.5, interpolation = "bilinear", fill = 0 }: RandomPerspectiveOptions = {}) {
     if (!(distortion >= 0 && distortion <= 1))
       throw new RangeError(`RandomPerspective: expected a distortion from 0 to 1, got ${distortion}`);
@@ -350,6 +406,7 @@ export class RandomPerspective implements Transform {
     this.options = warpOf("RandomPerspective", { interpolation, fill });
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, , h, w] = expectPictures("RandomPerspective", x);
     // Corners stay a little apart: a quadrilateral without area has no inverse.

@@ -152,7 +152,9 @@ const NOISE = 2;
  * @throws RangeError when seed, count or start is no safe integer, or count or start is negative
  */
 export function glyphImages({ seed, count, split, start = 0 }: GlyphOptions): {
+  /** count * 28 * 28 bytes, 0 to 255, row by row. */
   images: Uint8Array;
+  /** count digits. */
   labels: Uint8Array;
 } {
   if (!Number.isSafeInteger(seed)) throw new RangeError(`glyphImages: expected seed to be an integer, got ${seed}`);

@@ -26,7 +26,14 @@ type Types = (typeof TYPES)[keyof typeof TYPES];
 
 /** The content of an IDX file; `type` says which array `data` is. */
 export type Idx = {
-  [T in Types as T["type"]]: { type: T["type"]; shape: number[]; data: ReturnType<T["make"]> };
+  [T in Types as T["type"]]: {
+    /** Of the elements, as the third byte of the file says. */
+    type: T["type"];
+    /** From the header; its product is the length of `data`. */
+    shape: number[];
+    /** In the machine's byte order. */
+    data: ReturnType<T["make"]>;
+  };
 }[Types["type"]];
 
 /**

@@ -34,6 +34,8 @@ export {
 } from "./geometry.js";
 export { GLYPH_SIZE, type GlyphOptions, glyphImages } from "./glyphs.js";
 export { type Idx, parseIdx, readIdx } from "./idx.js";
+export { ImageFolder, type ImageFolderOptions, imageFolder, type SkippedFile } from "./imageFolder.js";
+export { JsonLinesDataset, type JsonLinesOptions, jsonLines } from "./jsonLines.js";
 export { DataLoader, type DataLoaderOptions, type DataLoaderState } from "./loader.js";
 export {
   type BatchTransform,
@@ -83,6 +85,7 @@ export {
   type NamedSetOptions,
 } from "./sets.js";
 export { IterableDataset, type IterableDatasetOptions } from "./stream.js";
+export { type ColumnType, type CsvOptions, csvDataset, TableDataset } from "./table.js";
 export {
   Compose,
   Normalize,

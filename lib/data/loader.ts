@@ -15,6 +15,7 @@ import { IterableDataset } from "./stream.js";
 import type { Transform } from "./transforms.js";
 import { WorkerPool } from "./workers.js";
 
+/** Options of DataLoader. */
 export interface DataLoaderOptions {
   /** Examples in a batch. Default 1. */
   batchSize?: number;
@@ -46,7 +47,9 @@ export interface DataLoaderOptions {
 
 /** Where a loader stands. */
 export interface DataLoaderState {
+  /** What the order depends on; a loader takes it over. */
   seed: number;
+  /** From 0. */
   epoch: number;
   /** Batches given out in this epoch. */
   position: number;
@@ -91,14 +94,23 @@ interface Making {
  * for await (const [x, y] of loader) console.log(x.shape, y.shape);
  */
 export class DataLoader implements AsyncIterable<Tensor[]> {
+  /** Where the examples come from. */
   readonly dataset: Dataset | IterableDataset | URL;
+  /** Examples in a batch; 0 with a batchSampler. */
   readonly batchSize: number;
+  /** Whether each epoch has another order. */
   readonly shuffle: boolean;
+  /** Whether a last batch that is not full is left out. */
   readonly dropLast: boolean;
+  /** Batches prepared ahead of the one asked for. */
   readonly prefetch: number;
+  /** What the first field of each batch goes through, or null. */
   readonly transform: Transform | null;
+  /** What whole batches go through last, or null. */
   readonly mix: BatchTransform | null;
+  /** Threads that make the examples; 0: this one. */
   readonly workers: number;
+  /** Whether the workers stay between epochs, until close(). */
   readonly persistentWorkers: boolean;
   private readonly sampler: Sampler | undefined;
   private readonly batchSampler: Batches | undefined;
@@ -112,6 +124,12 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
   /** A state that is checked when the length is known. */
   private unchecked: DataLoaderState | null = null;
 
+  /**
+   * Options that exclude each other are an error. No example is made, and no worker started, before the first batch is
+   * asked for.
+   *
+   * @param dataset a data set, a stream, or the address of a module that worker threads import
+   */
   constructor(dataset: Dataset | IterableDataset | URL, options: DataLoaderOptions = {}) {
     const {
       batchSize = 1,
@@ -189,6 +207,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     await pool?.close();
   }
 
+  /** close(), for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -252,6 +271,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     );
   }
 
+  /** One epoch: the rest of the present one where it was resumed, else the next. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Tensor[], void, void> {
     if (this.cursor.started) this.cursor = cursorAt(this.cursor.epoch + 1);
     const { cursor } = this;

@@ -15,6 +15,7 @@ import type { Transform } from "./transforms.js";
 
 /** Makes another batch of fields [x, y, ...]; frees none of them. */
 export interface BatchTransform {
+  /** The new fields; x [n, c, h, w] and labels [n] become x and soft targets [n, classes]. */
   applyBatch(fields: readonly Tensor[], key: SampleKey): Tensor[];
 }
 
@@ -34,6 +35,7 @@ function patch(where: string, x: Tensor, partner: Int32Array, boxes: readonly Bo
   return y;
 }
 
+/** Options of RandomErasing. */
 export interface RandomErasingOptions {
   /** Default 0.5. */
   p?: number;
@@ -47,11 +49,16 @@ export interface RandomErasingOptions {
 
 /** Erases a random rectangle with probability p (Zhong et al. 2020). */
 export class RandomErasing implements Transform {
+  /** Probability that a picture loses a rectangle. */
   readonly p: number;
+  /** Least and greatest share of the area. */
   readonly scale: readonly [number, number];
+  /** Least and greatest height by width. */
   readonly ratio: readonly [number, number];
+  /** What stands in the rectangle. */
   readonly value: number | readonly number[];
 
+  /** A p outside of [0, 1], or ranges that are not rising, are an error. */
   constructor({ p = 0.5, scale = [0.02, 0.33], ratio = [0.3, 3.3], value = 0 }: RandomErasingOptions = {}) {
     this.p = checkProbability("RandomErasing", p);
     this.scale = rangeOf("RandomErasing", "scale", scale, (x) => [x, x], [0, 1]);
@@ -59,6 +66,7 @@ export class RandomErasing implements Transform {
     this.value = value;
   }
 
+  /** [n, c, h, w] to the same shape and dtype; ten draws that do not fit leave a picture as it is. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, , h, w] = expectPixels("RandomErasing", x);
     const [low, high] = this.ratio.map(Math.log) as [number, number];
@@ -78,15 +86,24 @@ export class RandomErasing implements Transform {
 
 /** Erases a square of `size` around a random pixel, cut at the borders (DeVries & Taylor 2017). */
 export class Cutout implements Transform {
+  /** Side of the square, in pixels. */
   readonly size: number;
+  /** What stands in the square. */
   readonly value: number | readonly number[];
 
+  /**
+   * Every picture loses a square, cut at the borders.
+   *
+   * @param size side of the square, in pixels
+   * @param options value: one number or one a channel, default 0
+   */
   constructor(size: number, { value = 0 }: { value?: number | readonly number[] } = {}) {
     if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`Cutout: expected a size from 0 up, got ${size}`);
     this.size = size;
     this.value = value;
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, , h, w] = expectPixels("Cutout", x);
     const { size } = this;
@@ -97,6 +114,7 @@ export class Cutout implements Transform {
   }
 }
 
+/** Options of MixUp and CutMix. */
 export interface MixOptions {
   /** Number of classes: what soft targets are wide. */
   classes: number;
@@ -108,8 +126,11 @@ export interface MixOptions {
 
 /** Mixes pictures of a batch in pairs: each with the one before it, the first with the last. */
 abstract class Mix implements BatchTransform {
+  /** What soft targets are wide. */
   readonly classes: number;
+  /** Shares are drawn from Beta(alpha, alpha). */
   readonly alpha: number;
+  /** Share of pictures that are mixed. */
   readonly p: number;
 
   constructor(
@@ -127,6 +148,7 @@ abstract class Mix implements BatchTransform {
   /** Mixes x; keep[i], the share of picture i in the result, may be changed to what was done. */
   protected abstract mix(x: Tensor, partner: Int32Array, keep: Float64Array, key: SampleKey): Tensor;
 
+  /** x [n, c, h, w] and labels [n] to mixed pictures and soft targets [n, classes]. */
   applyBatch([x, y, ...rest]: readonly Tensor[], key: SampleKey): Tensor[] {
     const { where, classes } = this;
     if (x === undefined || y === undefined)
@@ -186,6 +208,11 @@ function blend(a: Tensor, b: Tensor, keep: Float64Array): Tensor {
  * for await (const [x, soft] of new data.DataLoader(set, { batchSize: 4, mix: mixup })) console.log(x.shape, soft.shape);
  */
 export class MixUp extends Mix {
+  /**
+   * A loader takes it as `mix`; its loss must take soft targets, as crossEntropy does.
+   *
+   * @param options classes has no default
+   */
   constructor(options: MixOptions) {
     super("MixUp", options);
   }
@@ -206,6 +233,11 @@ export class MixUp extends Mix {
 
 /** A rectangle of each picture comes from another one, and the labels share by its area (Yun et al., "CutMix", 2019). */
 export class CutMix extends Mix {
+  /**
+   * A loader takes it as `mix`; its loss must take soft targets, as crossEntropy does.
+   *
+   * @param options classes has no default
+   */
   constructor(options: MixOptions) {
     super("CutMix", options);
   }

@@ -11,12 +11,23 @@ type Nested = number | readonly Nested[];
  * One field of one example: a number (whole numbers become int32, others float32), a typed array [length] of its dtype,
  * one with a shape, or nested arrays of numbers (float32).
  */
-export type PlainField = Nested | AnyArray | { data: AnyArray; shape: readonly number[] };
+export type PlainField =
+  | Nested
+  | AnyArray
+  | {
+      /** The elements, row by row. */
+      data: AnyArray;
+      /** Its product is the length of `data`. */
+      shape: readonly number[];
+    };
 
 /** A field of a batch, filled into shared memory. */
 export interface SharedField {
+  /** Of the elements. */
   dtype: DType;
+  /** [n, ...] */
   shape: number[];
+  /** At least as long as the elements; filled from its start. */
   buffer: SharedArrayBuffer;
 }
 
@@ -105,6 +116,7 @@ export function shareBatch(examples: readonly (readonly PlainField[])[], spare: 
   });
 }
 
+/** An error in one example of a batch. */
 export interface ExampleError extends Error {
   /** Place in the batch. */
   at?: number;

@@ -130,6 +130,7 @@ abstract class Policy implements Transform {
   /** The operations of one picture, in their order. */
   protected abstract operations(draw: Draws, h: number, w: number): Chosen[];
 
+  /** Bytes [n, c, h, w] to the same shape. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const where = this.constructor.name;
     const [n, , h, w] = expectPixels(where, x);
@@ -269,6 +270,11 @@ const CIFAR10: readonly (readonly [Choice, Choice])[] = [
  * const augment = new data.Compose([new data.RandomHorizontalFlip(), new data.AutoAugment(), new data.ToFloat()]);
  */
 export class AutoAugment extends Policy {
+  /**
+   * Another policy than CIFAR-10's is an error.
+   *
+   * @param options how pixels are taken: interpolation, default nearest, and fill, default 0
+   */
   constructor({ policy = "cifar10", ...options }: { policy?: "cifar10" } & WarpOptions = {}) {
     super(options);
     if (policy !== "cifar10") throw new TypeError(`AutoAugment: expected policy "cifar10", got ${policy}`);
@@ -282,6 +288,7 @@ export class AutoAugment extends Policy {
   }
 }
 
+/** Options of RandAugment. */
 export interface RandAugmentOptions extends WarpOptions {
   /** Operations a picture. Default 2. */
   ops?: number;
@@ -293,10 +300,14 @@ export interface RandAugmentOptions extends WarpOptions {
 
 /** Operations at random, all of one strength (Cubuk et al., "RandAugment", 2020), as PyTorch has them. Bytes only. */
 export class RandAugment extends Policy {
+  /** Operations a picture. */
   readonly ops: number;
+  /** Strength of each, from 0 to bins - 1. */
   readonly magnitude: number;
+  /** How fine the strengths are. */
   readonly bins: number;
 
+  /** A magnitude that is not below bins is an error. */
   constructor({ ops = 2, magnitude = 9, bins = 31, ...options }: RandAugmentOptions = {}) {
     super(options);
     const whole = [ops, magnitude, bins].every((v) => Number.isSafeInteger(v) && v >= 0);
@@ -322,6 +333,11 @@ export class RandAugment extends Policy {
  * state-of-the-art data augmentation", 2021). Bytes only.
  */
 export class TrivialAugmentWide extends Policy {
+  /**
+   * There is nothing to tune.
+   *
+   * @param options how pixels are taken: interpolation, default nearest, and fill, default 0
+   */
   constructor(options: WarpOptions = {}) {
     super(options);
   }

@@ -48,11 +48,15 @@ export function recolour(where: string, x: Tensor, programs: readonly (readonly 
   return y;
 }
 
+/** A range [low, high], or one number for a range around the neutral value. */
 export type Jitter = number | readonly [number, number];
+/** Options of ColorJitter. */
 export interface ColorJitterOptions {
   /** Factor from [low, high], or x for [max(0, 1 - x), 1 + x]; so are contrast and saturation. Default 0: unchanged. */
   brightness?: Jitter;
+  /** Factor of the distance from the mean grey. Default 0: unchanged. */
   contrast?: Jitter;
+  /** Factor of the distance from the grey of each pixel. Default 0: unchanged. */
   saturation?: Jitter;
   /** Turn of the hue from [low, high] within [-0.5, 0.5], or x for [-x, x]; 1 is once around. Default 0. */
   hue?: Jitter;
@@ -67,6 +71,7 @@ export interface ColorJitterOptions {
 export class ColorJitter implements Transform {
   private readonly ranges: readonly (readonly [Step[0], readonly [number, number]])[];
 
+  /** A range that does not rise, or a hue outside of [-0.5, 0.5], is an error. */
   constructor({ brightness = 0, contrast = 0, saturation = 0, hue = 0 }: ColorJitterOptions = {}) {
     const factor = (name: Step[0], x: Jitter) =>
       [name, rangeOf("ColorJitter", name, x, (v) => [v > 1 ? 0 : 1 - v, 1 + v], [0, 1e6])] as const;
@@ -78,6 +83,7 @@ export class ColorJitter implements Transform {
     ].filter(([name, [low, high]]) => low !== high || low !== (name === "hue" ? 0 : 1));
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n] = expectPictures("ColorJitter", x);
     const programs = drawsOf("ColorJitter", key, n).map((draw) => {
@@ -97,6 +103,7 @@ abstract class Sometimes implements Transform {
   abstract readonly p: number;
   protected abstract readonly step: Step;
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const where = this.constructor.name;
     const [n] = expectPictures(where, x);
@@ -107,8 +114,14 @@ abstract class Sometimes implements Transform {
 
 /** Takes the colours out with probability p (default 0.1); the three channels stay. */
 export class RandomGrayscale extends Sometimes {
+  /** Probability of the change. */
   readonly p: number;
   protected readonly step: Step = ["saturation", 0];
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param p probability of the change
+   */
   constructor(p = 0.1) {
     super();
     this.p = checkProbability("RandomGrayscale", p);
@@ -117,8 +130,14 @@ export class RandomGrayscale extends Sometimes {
 
 /** Makes negatives with probability p (default 0.5). */
 export class RandomInvert extends Sometimes {
+  /** Probability of the change. */
   readonly p: number;
   protected readonly step: Step = ["invert", 0];
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param p probability of the change
+   */
   constructor(p = 0.5) {
     super();
     this.p = checkProbability("RandomInvert", p);
@@ -127,8 +146,15 @@ export class RandomInvert extends Sometimes {
 
 /** Inverts the pixels that are at least `threshold` (0-255 for bytes, 0-1 for floats) with probability p (default 0.5). */
 export class RandomSolarize extends Sometimes {
+  /** Probability of the change. */
   readonly p: number;
   protected readonly step: Step;
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param threshold least value that is inverted: 0-255 for bytes, 0-1 for floats
+   * @param p probability of the change
+   */
   constructor(threshold: number, p = 0.5) {
     super();
     if (!Number.isFinite(threshold)) throw new RangeError(`RandomSolarize: expected a threshold, got ${threshold}`);
@@ -139,8 +165,15 @@ export class RandomSolarize extends Sometimes {
 
 /** Keeps the `bits` highest bits of each byte with probability p (default 0.5). */
 export class RandomPosterize extends Sometimes {
+  /** Probability of the change. */
   readonly p: number;
   protected readonly step: Step;
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param bits that are kept, 0 to 8
+   * @param p probability of the change
+   */
   constructor(bits: number, p = 0.5) {
     super();
     if (!(Number.isInteger(bits) && bits >= 0 && bits <= 8))
@@ -152,8 +185,14 @@ export class RandomPosterize extends Sometimes {
 
 /** Flattens the histogram of each channel with probability p (default 0.5). Bytes only. */
 export class RandomEqualize extends Sometimes {
+  /** Probability of the change. */
   readonly p: number;
   protected readonly step: Step = ["equalize", 0];
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param p probability of the change
+   */
   constructor(p = 0.5) {
     super();
     this.p = checkProbability("RandomEqualize", p);
@@ -162,8 +201,14 @@ export class RandomEqualize extends Sometimes {
 
 /** Stretches each channel to the whole range with probability p (default 0.5). */
 export class RandomAutocontrast extends Sometimes {
+  /** Probability of the change. */
   readonly p: number;
   protected readonly step: Step = ["autocontrast", 0];
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param p probability of the change
+   */
   constructor(p = 0.5) {
     super();
     this.p = checkProbability("RandomAutocontrast", p);
@@ -172,8 +217,15 @@ export class RandomAutocontrast extends Sometimes {
 
 /** Sharpens (factor above 1) or smooths (below 1) with probability p (default 0.5). */
 export class RandomAdjustSharpness extends Sometimes {
+  /** Probability of the change. */
   readonly p: number;
   protected readonly step: Step;
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param factor 0 smooths, 1 changes nothing, 2 sharpens
+   * @param p probability of the change
+   */
   constructor(factor: number, p = 0.5) {
     super();
     if (!(factor >= 0)) throw new RangeError(`RandomAdjustSharpness: expected a factor from 0 up, got ${factor}`);
@@ -189,9 +241,17 @@ export class RandomAdjustSharpness extends Sometimes {
  * @param size odd; half of it must be less than height and width
  */
 export class GaussianBlur implements Transform {
+  /** Taps of the kernel along each axis. */
   readonly size: number;
+  /** Least and greatest deviation, in pixels. */
   readonly sigma: readonly [number, number];
 
+  /**
+   * An even size, or a deviation that is not above 0, is an error.
+   *
+   * @param size taps of the kernel, odd
+   * @param options sigma: a number, or [low, high], in pixels
+   */
   constructor(size: number, { sigma = [0.1, 2] }: { sigma?: number | readonly [number, number] } = {}) {
     if (!(Number.isSafeInteger(size) && size >= 1 && size % 2 === 1))
       throw new RangeError(`GaussianBlur: expected an odd size from 1 up, got ${size}`);
@@ -199,6 +259,7 @@ export class GaussianBlur implements Transform {
     this.sigma = rangeOf("GaussianBlur", "sigma", sigma, (x) => [x, x], [1e-3, 1e6]);
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, key: SampleKey): Tensor {
     const [n, c, h, w] = expectPixels("GaussianBlur", x);
     const half = this.size >> 1;

@@ -6,6 +6,7 @@ import type { Pass } from "./draws.js";
 import { inOrder, permutation } from "./order.js";
 import { PhiloxStream } from "./philox.js";
 
+/** Which examples an epoch visits, in which order; one's own is an object of this form. */
 export interface Sampler {
   /** Examples in an epoch. */
   readonly length: number;
@@ -17,6 +18,7 @@ export interface Sampler {
 export interface Batches {
   /** Batches in an epoch. */
   readonly length: number;
+  /** Numbers of the examples of each batch; the same for the same pass. */
   batches(pass: Pass): Int32Array[];
 }
 
@@ -39,10 +41,17 @@ const uniform = (draws: PhiloxStream): number => (draws.next() * 2 ** 21 + (draw
 
 /** 0 to length - 1. */
 export class SequentialSampler implements Sampler {
+  /** Number of examples. */
   readonly length: number;
+  /**
+   * A length that is no whole number from 0 up is an error.
+   *
+   * @param length number of examples
+   */
   constructor(length: number) {
     this.length = whole("SequentialSampler", "length", length, 0);
   }
+  /** 0 to length - 1 in every epoch. */
   order(): Int32Array {
     return inOrder(this.length);
   }
@@ -50,11 +59,18 @@ export class SequentialSampler implements Sampler {
 
 /** All examples in random order, or `samples` of them drawn with replacement. */
 export class RandomSampler implements Sampler {
+  /** Examples in an epoch. */
   readonly length: number;
+  /** How many there are to draw from. */
   readonly examples: number;
+  /** Whether an example may come more than once. */
   readonly replacement: boolean;
 
-  /** @param examples how many there are; samples: how many an epoch has, default all of them */
+  /**
+   * Nothing is drawn before an epoch asks for its order.
+   *
+   * @param examples how many there are; samples: how many an epoch has, default all of them
+   */
   constructor(
     examples: number,
     { replacement = false, samples = examples }: { replacement?: boolean; samples?: number } = {},
@@ -66,6 +82,7 @@ export class RandomSampler implements Sampler {
       throw new RangeError(`RandomSampler: expected at most ${examples} samples without replacement, got ${samples}`);
   }
 
+  /** A permutation, or draws with replacement. */
   order(pass: Pass): Int32Array {
     if (!this.replacement) return permutation(this.examples, pass.seed, pass.epoch).slice(0, this.length);
     const draws = stream(pass);
@@ -82,11 +99,17 @@ export class RandomSampler implements Sampler {
  * const sampler = new data.WeightedRandomSampler(labels.map((label) => 1 / counts[label]), { samples: 8 });
  */
 export class WeightedRandomSampler implements Sampler {
+  /** Examples in an epoch. */
   readonly length: number;
+  /** Whether an example may come more than once. */
   readonly replacement: boolean;
   private readonly weights: Float64Array;
 
-  /** @param weights one an example, from 0 up; samples: default as many; replacement: default true */
+  /**
+   * Nothing is drawn before an epoch asks for its order.
+   *
+   * @param weights one an example, from 0 up; samples: default as many; replacement: default true
+   */
   constructor(
     weights: ArrayLike<number>,
     { samples = weights.length, replacement = true }: { samples?: number; replacement?: boolean } = {},
@@ -104,6 +127,7 @@ export class WeightedRandomSampler implements Sampler {
       );
   }
 
+  /** Draws in the ratio of the weights; without replacement those of Efraimidis & Spirakis (2006). */
   order(pass: Pass): Int32Array {
     const draws = stream(pass);
     const { weights, length } = this;
@@ -133,10 +157,15 @@ export class WeightedRandomSampler implements Sampler {
  * the m of a class comes at about (j + u) / m of the epoch, u drawn for the class.
  */
 export class StratifiedSampler implements Sampler {
+  /** Number of labels. */
   readonly length: number;
   private readonly classes: Int32Array[];
 
-  /** @param labels one an example */
+  /**
+   * Nothing is drawn before an epoch asks for its order.
+   *
+   * @param labels one an example
+   */
   constructor(labels: ArrayLike<number>) {
     this.length = labels.length;
     const groups = new Map<number, number[]>();
@@ -148,6 +177,7 @@ export class StratifiedSampler implements Sampler {
     this.classes = [...groups].sort(([a], [b]) => a - b).map(([, group]) => Int32Array.from(group));
   }
 
+  /** Every example once, the classes spread evenly. */
   order(pass: Pass): Int32Array {
     const draws = stream(pass);
     const places = new Float64Array(this.length);
@@ -162,6 +192,7 @@ export class StratifiedSampler implements Sampler {
   }
 }
 
+/** Options of DistributedSampler. */
 export interface DistributedSamplerOptions {
   /** This process, from 0. */
   rank: number;
@@ -175,10 +206,18 @@ export interface DistributedSamplerOptions {
 
 /** The part of the examples that one of several processes visits: every world-th of an order that all share. */
 export class DistributedSampler implements Sampler {
+  /** Examples in an epoch of this process; the same for all. */
   readonly length: number;
+  /** How many there are for all processes. */
   readonly examples: number;
   private readonly options: Required<DistributedSamplerOptions>;
 
+  /**
+   * A rank that is not below world is an error.
+   *
+   * @param examples how many there are for all processes
+   * @param options rank and world have no default
+   */
   constructor(examples: number, { rank, world, shuffle = true, dropLast = false }: DistributedSamplerOptions) {
     this.examples = whole("DistributedSampler", "examples", examples, 0);
     whole("DistributedSampler", "world", world, 1);
@@ -188,6 +227,7 @@ export class DistributedSampler implements Sampler {
     this.length = dropLast ? Math.floor(examples / world) : Math.ceil(examples / world);
   }
 
+  /** This process's examples; all processes must use the same seed. */
   order({ seed, epoch }: Pass): Int32Array {
     const { rank, world, shuffle } = this.options;
     const all = shuffle ? permutation(this.examples, seed, epoch) : inOrder(this.examples);
@@ -197,7 +237,15 @@ export class DistributedSampler implements Sampler {
 
 /** Cuts the order of a sampler into batches. */
 export class BatchSampler implements Batches {
+  /** Batches in an epoch. */
   readonly length: number;
+  /**
+   * For a loader's batchSampler.
+   *
+   * @param sampler the order that is cut
+   * @param batchSize examples in a batch, from 1 up
+   * @param options dropLast: leaves out a last batch that is not full, default false
+   */
   constructor(
     readonly sampler: Sampler,
     readonly batchSize: number,
@@ -208,6 +256,7 @@ export class BatchSampler implements Batches {
     this.length = dropLast ? Math.floor(n) : Math.ceil(n);
   }
 
+  /** The order in pieces of batchSize. */
   batches(pass: Pass): Int32Array[] {
     const order = this.sampler.order(pass);
     return Array.from({ length: this.length }, (_, b) => order.slice(b * this.batchSize, (b + 1) * this.batchSize));

@@ -25,8 +25,11 @@ import { findIdx, readIdx } from "./idx.js";
 import { unpack } from "./tar.js";
 import { Normalize } from "./transforms.js";
 
+/** A named data set: its two parts, and what belongs to them. */
 export interface ImageSets {
+  /** Pictures and int32 labels to train on. */
   train: TensorDataset;
+  /** Pictures and int32 labels to test with. */
   test: TensorDataset;
   /** Names of the labels. */
   classes: readonly string[];
@@ -34,6 +37,7 @@ export interface ImageSets {
   normalize: Normalize;
 }
 
+/** Options of every named data set. */
 export interface ImageSetOptions {
   /** Whether batches are normalised float32 (default), or bytes. */
   normalize?: boolean;
@@ -75,6 +79,7 @@ function imageSet(
   });
 }
 
+/** Options of glyphs(). */
 export interface GlyphSetOptions extends ImageSetOptions {
   /** Another seed draws other pictures. Default 231. */
   seed?: number;
@@ -259,6 +264,7 @@ export async function cifar10(
   return cifarSets(await readCifar10(directory), CIFAR10_CLASSES, norm, normalize);
 }
 
+/** Options of cifar100(). */
 export interface Cifar100Options extends NamedSetOptions {
   /** The 100 classes (default), or their 20 superclasses. */
   labels?: "fine" | "coarse";

@@ -11,6 +11,7 @@ import { PhiloxStream } from "./philox.js";
 type Example = readonly Field[];
 type Examples = AsyncIterable<Example> | Iterable<Example>;
 
+/** Options of IterableDataset. */
 export interface IterableDatasetOptions {
   /** Examples held back to draw the next one from; 0 (default) keeps their order. */
   shuffleBuffer?: number;
@@ -31,10 +32,17 @@ export interface IterableDatasetOptions {
  * for await (const [x, y] of new data.DataLoader(stream, { batchSize: 10 })) console.log(x.shape, y.shape);
  */
 export class IterableDataset {
+  /** Examples held back to draw the next one from. */
   readonly shuffleBuffer: number;
+  /** Examples in an epoch, where that is known. */
   readonly length: number | undefined;
   private readonly join: (examples: readonly Example[]) => Tensor[];
 
+  /**
+   * The source is not called before the first batch is asked for.
+   *
+   * @param source starts the stream of a pass; may be a generator or give any iterable
+   */
   constructor(
     private readonly source: (pass: Pass) => Examples,
     { shuffleBuffer = 0, length, collate: join = collate }: IterableDatasetOptions = {},
@@ -76,7 +84,18 @@ export class IterableDataset {
   async *batches(
     pass: Pass,
     { batchSize, dropLast, position }: { batchSize: number; dropLast: boolean; position: number },
-  ): AsyncGenerator<{ batch: Tensor[]; first: number; last: boolean }, void, void> {
+  ): AsyncGenerator<
+    {
+      /** The fields. */
+      batch: Tensor[];
+      /** Number of its first example in the pass. */
+      first: number;
+      /** Whether the pass ends with it. */
+      last: boolean;
+    },
+    void,
+    void
+  > {
     let first = 0;
     let group: Example[] = [];
     let ready: { group: Example[]; first: number } | null = null; // held back until the next one shows it is not the last

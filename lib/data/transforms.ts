@@ -13,6 +13,7 @@ import { checkProbability, type SampleKey } from "./draws.js";
 
 /** Makes another batch of x [n, ...]; never changes x. May return x itself. */
 export interface Transform {
+  /** The new batch. `key` is for random transforms: a picture's draws depend on it and its own number alone. */
   apply(x: Tensor, key: SampleKey): Tensor;
 }
 
@@ -29,12 +30,19 @@ export function expectPictures(where: string, x: Tensor): [n: number, c: number,
  * const normalize = new data.Normalize([0.4914, 0.4822, 0.4465], [0.247, 0.2435, 0.2616]);
  */
 export class Normalize implements Transform {
+  /** One a channel, or one for all. */
   readonly mean: readonly number[];
+  /** One a channel, or one for all. */
   readonly std: readonly number[];
+  /** Of the result for bytes; floats keep theirs. */
   readonly dtype: "float32" | "float64";
   private constants: [mean: Tensor, std: Tensor] | null = null;
 
-  /** @param mean one a channel, as are std; dtype: of the result for bytes */
+  /**
+   * Constants of every batch; a std of 0 is an error.
+   *
+   * @param mean one a channel, as are std; dtype: of the result for bytes
+   */
   constructor(
     mean: number | readonly number[],
     std: number | readonly number[],
@@ -53,6 +61,7 @@ export class Normalize implements Transform {
       throw new RangeError(`Normalize: expected values of std above 0, got ${this.std}`);
   }
 
+  /** [n, c, h, w] to the same shape. */
   apply(x: Tensor): Tensor {
     const [n, c, ...inner] = x.shape as [number, number, ...number[]];
     expect(x.ndim >= 2 && c === this.mean.length, "Normalize", `x [n,${this.mean.length},...]`, show(x.shape));
@@ -86,10 +95,16 @@ export class Normalize implements Transform {
  * const crop = new data.RandomCrop(32, { padding: 4 });
  */
 export class RandomCrop implements Transform {
+  /** [height, width] */
   readonly size: readonly [number, number];
+  /** Zeros on each side. */
   readonly padding: number;
 
-  /** @param size height and width; padding: zeros on each side, default 0 */
+  /**
+   * A size above the padded picture is an error when it meets one.
+   *
+   * @param size height and width; padding: zeros on each side, default 0
+   */
   constructor(size: number | readonly [number, number], { padding = 0 }: { padding?: number } = {}) {
     this.size = typeof size === "number" ? [size, size] : size;
     this.padding = padding;
@@ -98,6 +113,7 @@ export class RandomCrop implements Transform {
     }
   }
 
+  /** [n, c, h, w] to [n, c, ...size], of the same dtype. */
   apply(x: Tensor, { samples, seed, epoch }: SampleKey): Tensor {
     const [n, c, h, w] = expectPictures("RandomCrop", x);
     const [p, q] = this.size;
@@ -111,12 +127,19 @@ export class RandomCrop implements Transform {
 
 /** Mirrors each picture left to right with probability p. */
 export class RandomHorizontalFlip implements Transform {
+  /** Probability that a picture is mirrored. */
   readonly p: number;
 
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param p probability that a picture is mirrored
+   */
   constructor(p = 0.5) {
     this.p = checkProbability("RandomHorizontalFlip", p);
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, { samples, seed, epoch }: SampleKey): Tensor {
     const [n, c, h, w] = expectPictures("RandomHorizontalFlip", x);
     const y = empty(x.shape, x.dtype);
@@ -127,12 +150,19 @@ export class RandomHorizontalFlip implements Transform {
 
 /** Turns each picture upside down (as a mirror does) with probability p. */
 export class RandomVerticalFlip implements Transform {
+  /** Probability that a picture is turned. */
   readonly p: number;
 
+  /**
+   * A p outside of [0, 1] is an error.
+   *
+   * @param p probability that a picture is turned
+   */
   constructor(p = 0.5) {
     this.p = checkProbability("RandomVerticalFlip", p);
   }
 
+  /** [n, c, h, w] to the same shape and dtype. */
   apply(x: Tensor, { samples, seed, epoch }: SampleKey): Tensor {
     const [n, c, h, w] = expectPictures("RandomVerticalFlip", x);
     const y = empty(x.shape, x.dtype);
@@ -143,13 +173,20 @@ export class RandomVerticalFlip implements Transform {
 
 /** Bytes to floats from 0 to 1 (x / 255); floats stay as they are. */
 export class ToFloat implements Transform {
+  /** Of the result for bytes. */
   readonly dtype: "float32" | "float64";
   private readonly byChannels = new Map<number, Normalize>();
 
+  /**
+   * Bytes are divided by 255.
+   *
+   * @param options dtype: default float32
+   */
   constructor({ dtype = "float32" }: { dtype?: "float32" | "float64" } = {}) {
     this.dtype = dtype;
   }
 
+  /** Any shape to the same one. */
   apply(x: Tensor): Tensor {
     if (x.dtype !== "uint8") return x;
     const c = x.shape[1] ?? 1;
@@ -169,12 +206,19 @@ export class ToFloat implements Transform {
  * const augment = new data.Compose([new data.RandomCrop(32, { padding: 4 }), new data.RandomHorizontalFlip()]);
  */
 export class Compose implements Transform {
+  /** In the order in which they are applied. */
   readonly transforms: readonly Transform[];
 
+  /**
+   * Each transform draws under a seed of its own, which follows from its place.
+   *
+   * @param transforms in the order in which they are applied; none at all gives x itself
+   */
   constructor(transforms: readonly Transform[]) {
     this.transforms = [...transforms];
   }
 
+  /** What the last one gives; what lies between is freed. */
   apply(x: Tensor, { seed, ...key }: SampleKey): Tensor {
     let y = x;
     this.transforms.forEach((transform, i) => {

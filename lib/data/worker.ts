@@ -8,6 +8,7 @@ import { atExample, type ExampleError, type PlainField, type SharedField, shareB
 
 /** A data set as a worker's module gives it: plain numbers and arrays, no tensors. */
 export interface WorkerDataset {
+  /** Number of examples. */
   readonly length: number;
   /** The fields of one example; may wait. */
   get(index: number, pass: Pass): readonly PlainField[] | Promise<readonly PlainField[]>;
@@ -16,6 +17,7 @@ export interface WorkerDataset {
 /** What the module's default export is: a data set, or a function that makes one of the loader's `workerOptions`. */
 export type WorkerModule<O = unknown> = WorkerDataset | ((options: O) => WorkerDataset | Promise<WorkerDataset>);
 
+/** What a worker is asked for. */
 export interface WorkerTask {
   id: number;
   indices: Int32Array;
@@ -24,6 +26,7 @@ export interface WorkerTask {
   spare: SharedArrayBuffer[];
 }
 
+/** What a worker answers. */
 export type WorkerReport =
   | { kind: "ready"; length: number }
   | { kind: "batch"; id: number; fields: SharedField[]; spare: SharedArrayBuffer[] }

@@ -143,7 +143,7 @@ export class WorkerPool {
 }
 
 /** Tensors are copies: the shared memory may be filled again at once. */
-function toTensor({ dtype, shape, buffer }: SharedField): Tensor {
+export function toTensor({ dtype, shape, buffer }: SharedField): Tensor {
   const size = shape.reduce((a, b) => a * b, 1);
   const Class = arrayClass(dtype) as Float32ArrayConstructor;
   // Only vectors are labels, whose range is worth reading.

@@ -20,6 +20,7 @@ export function fromRaw({ dtype, shape, bytes }: RawTensor): Tensor {
   return unscoped(() => fromTyped(array as TypedArray, shape, dtype));
 }
 
+/** Options of save. */
 export interface SaveOptions {
   /** Texts to keep in the file's header. */
   metadata?: Record<string, string>;
@@ -52,11 +53,23 @@ export async function load(path: string): Promise<Record<string, Tensor>> {
   return Object.fromEntries(Object.entries(tensors).map(([name, raw]) => [name, fromRaw(raw)]));
 }
 
-/** Names, dtypes and shapes of a safetensors file, and its metadata, without reading the tensors. */
-export async function inspect(path: string): Promise<{
-  tensors: { name: string; dtype: string; shape: number[] }[];
+/** What inspect() gives of a safetensors file. */
+export interface FileSummary {
+  /** What tensors there are, in the order of the file. */
+  tensors: {
+    /** Its name, such as "fc1.weight". */
+    name: string;
+    /** Its dtype, such as "float32". */
+    dtype: string;
+    /** Its extents. */
+    shape: number[];
+  }[];
+  /** The texts of the header. */
   metadata: Record<string, string>;
-}> {
+}
+
+/** Names, dtypes and shapes of a safetensors file, and its metadata, without reading the tensors. */
+export async function inspect(path: string): Promise<FileSummary> {
   const { fields, metadata } = await readSafetensorsHeader(path);
   return { tensors: fields.map(({ name, dtype, shape }) => ({ name, dtype, shape })), metadata };
 }

@@ -36,6 +36,7 @@ export function matthews(predictions: Classes, labels: Classes, options: Confusi
   return matthewsOf(confusionMatrix(predictions, labels, options));
 }
 
+/** Options of cohenKappa. */
 export interface KappaOptions {
   /** how a disagreement of classes i and j counts: 1 (null, default), |i - j|, or (i - j)^2 */
   weights?: "linear" | "quadratic" | null;
@@ -68,6 +69,7 @@ export function cohenKappa(
   return cohenKappaOf(confusionMatrix(predictions, labels, options), { weights });
 }
 
+/** Options of fBeta. */
 export interface FBetaOptions {
   /** how much more recall counts than precision; default 1 */
   beta?: number;
@@ -111,13 +113,15 @@ export function fBeta(
   return fBetaOf(confusionMatrix(predictions, labels, options), { beta, average });
 }
 
+/** What overlap gives. */
 export interface OverlapScores {
   /** by class: tp / (tp + fp + fn), the Jaccard index; 0 where the class never occurs */
   iou: number[];
   /** by class: 2 tp / (2 tp + fp + fn) */
   dice: number[];
-  /** means over the classes that occur, in labels or predictions */
+  /** mean of iou over the classes that occur, in labels or predictions */
   meanIoU: number;
+  /** mean of dice over the classes that occur, in labels or predictions */
   meanDice: number;
 }
 

@@ -10,7 +10,7 @@ import { checkClass, checkClassCount, checkNotEmpty, checkSameLength, checkState
 /** Class indices: whole numbers from 0. Plain arrays and typed arrays alike. */
 export type Classes = ArrayLike<number>;
 
-/** counts[true][predicted] */
+/** How often each pair occurs: counts[true][predicted], [classes][classes]. */
 export type ConfusionMatrix = readonly (readonly number[])[];
 
 /** What one class, or an average over classes, scores. Each is a fraction from 0 to 1. */
@@ -23,11 +23,13 @@ export interface PrecisionRecallF1 {
   f1: number;
 }
 
+/** What one class scores. */
 export interface ClassScores extends PrecisionRecallF1 {
   /** how many samples of the class there are */
   support: number;
 }
 
+/** All that follows from a confusion matrix. */
 export interface ClassificationScores {
   /** fraction of right predictions */
   accuracy: number;
@@ -43,11 +45,13 @@ export interface ClassificationScores {
   weighted: PrecisionRecallF1;
 }
 
+/** The option of everything that counts pairs of classes. */
 export interface ConfusionOptions {
   /** the number of classes; default: the largest index that occurs, plus 1 */
   classes?: number;
 }
 
+/** Options of classificationReport. */
 export interface ReportOptions extends ConfusionOptions {
   /** by class index; default "0", "1", ...; also sets `classes` */
   classNames?: readonly string[];
@@ -69,8 +73,7 @@ export function accuracy(predictions: Classes, labels: Classes): number {
  *
  * @param scores [n, classes], flat and row-major: logits or probabilities
  * @param labels [n]
- * @param options.k default 5
- * @param options.classes default scores.length / labels.length
+ * @param options k: default 5; classes: default scores.length / labels.length
  */
 export function topKAccuracy(
   scores: ArrayLike<number>,
@@ -204,8 +207,15 @@ export function reportOf(
 export class ClassificationMeter {
   readonly #counts: Float64Array; // [classes, classes], true by predicted; exact up to 2^53
 
-  /** @param classes how many there are */
-  constructor(readonly classes: number) {
+  /**
+   * A meter without samples.
+   *
+   * @param classes how many there are
+   */
+  constructor(
+    /** How many classes there are. */
+    readonly classes: number,
+  ) {
     checkClassCount("ClassificationMeter", classes);
     this.#counts = new Float64Array(classes * classes);
   }
@@ -226,13 +236,17 @@ export class ClassificationMeter {
     return sum(Array.from(this.#counts));
   }
 
-  /** counts[true][predicted] */
+  /** The counts so far, [true][predicted]. */
   confusionMatrix(): number[][] {
     const { classes } = this;
     return Array.from({ length: classes }, (_, i) => Array.from(this.#counts.subarray(i * classes, (i + 1) * classes)));
   }
 
-  /** @throws RangeError before the first sample */
+  /**
+   * The scores of all samples counted.
+   *
+   * @throws RangeError before the first sample
+   */
   compute(): ClassificationScores {
     checkNotEmpty("ClassificationMeter.compute", this.count);
     return scoresOf(this.confusionMatrix());

@@ -1,4 +1,4 @@
-/** @file The metrics, as users import them: `import { metrics } from "napier"`. */
+/** The metrics, as users import them: `import { metrics } from "napier"`. */
 export {
   cohenKappa,
   cohenKappaOf,
@@ -36,6 +36,7 @@ export {
   type PrecisionRecallCurve,
   precisionRecallCurve,
   RankingMeter,
+  type RankingScores,
   type RankingState,
   type RocCurve,
   rocAuc,

@@ -31,7 +31,7 @@ export function brier(probabilities: ArrayLike<number>, labels: Classes): number
  * the probability of the predicted class; the mean over samples of |accuracy - mean confidence| of their bin. Bin i holds
  * confidences above i / bins, up to (i + 1) / bins.
  *
- * @param options.bins default 15
+ * @param options bins: how many, default 15
  */
 export function calibrationError(
   probabilities: ArrayLike<number>,
@@ -41,9 +41,13 @@ export function calibrationError(
   return measured("calibrationError", probabilities, labels, bins).calibrationError;
 }
 
+/** The three scores of a ProbabilityMeter. */
 export interface ProbabilityScores {
+  /** See logLoss(). */
   logLoss: number;
+  /** See brier(). */
   brier: number;
+  /** See calibrationError(). */
   calibrationError: number;
 }
 
@@ -64,8 +68,14 @@ export class ProbabilityMeter {
   /** [count, sum of log losses, sum of Brier scores, then of each bin: count, right ones, sum of confidences] */
   readonly #totals: Float64Array;
 
-  /** @param classes columns of the probabilities; 1 (default): the probability of the class 1 of two */
+  /**
+   * A meter without samples.
+   *
+   * @param classes columns of the probabilities; 1 (default): the probability of the class 1 of two
+   * @param options bins: of the calibration error, default 15
+   */
   constructor(
+    /** Columns of the probabilities. */
     readonly classes: number = 1,
     { bins = 15 }: { bins?: number } = {},
   ) {
@@ -75,6 +85,7 @@ export class ProbabilityMeter {
     this.#totals = new Float64Array(3 + 3 * bins);
   }
 
+  /** How many bins of confidence the calibration error has. */
   get bins(): number {
     return (this.#totals.length - 3) / 3;
   }
@@ -119,7 +130,11 @@ export class ProbabilityMeter {
     return this.#totals[0];
   }
 
-  /** @throws RangeError before the first sample */
+  /**
+   * The scores of all samples seen.
+   *
+   * @throws RangeError before the first sample
+   */
   compute(): ProbabilityScores {
     const [count, logs, squares, ...bins] = this.#totals;
     checkNotEmpty("ProbabilityMeter.compute", count);
@@ -133,6 +148,7 @@ export class ProbabilityMeter {
     this.#totals.fill(0);
   }
 
+  /** All that was counted, as numbers that JSON keeps: load() goes on from there. */
   state(): number[] {
     return Array.from(this.#totals);
   }

@@ -38,11 +38,13 @@ function countsOf(op: string, scores: ArrayLike<number>, labels: Classes): Count
   return counts;
 }
 
+/** What rocCurve gives: one point a threshold. */
 export interface RocCurve {
   /** falling; the first is Infinity, where nothing is predicted positive */
   thresholds: number[];
-  /** false and true positive rates, rising from 0 to 1; NaN where there is no negative, no positive */
+  /** false positive rates, rising from 0 to 1; NaN where there is no negative */
   fpr: number[];
+  /** true positive rates, rising from 0 to 1; NaN where there is no positive */
   tpr: number[];
 }
 
@@ -51,7 +53,7 @@ export interface RocCurve {
  *
  * @param scores [n], higher for positives
  * @param labels [n]: 1 or 0
- * @param options.dropIntermediate leaves out points on straight lines; default true
+ * @param options dropIntermediate: leaves out points on straight lines; default true
  */
 export function rocCurve(
   scores: ArrayLike<number>,
@@ -79,6 +81,7 @@ function binaryAuc({ tp, fp, positives, negatives }: Counts): number {
   return area / (2 * positives * negatives);
 }
 
+/** Options of rocAuc and averagePrecision. */
 export interface AreaOptions {
   /** of several classes, each against the rest: the mean (default), or by how often each occurs */
   average?: "macro" | "weighted";
@@ -118,11 +121,13 @@ export function rocAuc(scores: ArrayLike<number>, labels: Classes, options: Area
   return overClasses("rocAuc", scores, labels, options, (s, l) => binaryAuc(countsOf("rocAuc", s, l)));
 }
 
+/** What precisionRecallCurve gives. */
 export interface PrecisionRecallCurve {
   /** rising, one fewer than points */
   thresholds: number[];
   /** by threshold, then a last point of precision 1 and recall 0 */
   precision: number[];
+  /** falling to 0 at the last point */
   recall: number[];
 }
 
@@ -155,9 +160,20 @@ export function averagePrecision(scores: ArrayLike<number>, labels: Classes, opt
   });
 }
 
+/** All that a RankingMeter keeps. */
 export interface RankingState {
+  /** [n, classes], flat and row-major */
   scores: number[];
+  /** [n] */
   labels: number[];
+}
+
+/** The areas of a RankingMeter. */
+export interface RankingScores {
+  /** See rocAuc(). */
+  rocAuc: number;
+  /** See averagePrecision(). */
+  averagePrecision: number;
 }
 
 /**
@@ -171,8 +187,15 @@ export class RankingMeter {
   #scores: number[] = [];
   #labels: number[] = [];
 
-  /** @param classes columns of the scores; 1 (default): scores of the class 1 of two */
-  constructor(readonly classes: number = 1) {
+  /**
+   * A meter without samples.
+   *
+   * @param classes columns of the scores; 1 (default): scores of the class 1 of two
+   */
+  constructor(
+    /** Columns of the scores. */
+    readonly classes: number = 1,
+  ) {
     if (!Number.isSafeInteger(classes) || classes < 1)
       throw new RangeError(`RankingMeter: expected classes to be a whole number from 1 up, got ${classes}`);
   }
@@ -194,8 +217,12 @@ export class RankingMeter {
     return this.#labels.length;
   }
 
-  /** @throws RangeError before the first sample */
-  compute(options: AreaOptions = {}): { rocAuc: number; averagePrecision: number } {
+  /**
+   * The areas over all samples seen.
+   *
+   * @throws RangeError before the first sample
+   */
+  compute(options: AreaOptions = {}): RankingScores {
     checkNotEmpty("RankingMeter.compute", this.count);
     return {
       rocAuc: rocAuc(this.#scores, this.#labels, options),
@@ -209,6 +236,7 @@ export class RankingMeter {
     this.#labels = [];
   }
 
+  /** Every score and label seen, for load(); 8 bytes and more a number as JSON. */
   state(): RankingState {
     return { scores: [...this.#scores], labels: [...this.#labels] };
   }

@@ -4,10 +4,13 @@
  */
 import { checkNotEmpty, checkSameLength, checkState } from "./checks.js";
 
+/** What a RegressionMeter measures. */
 export interface RegressionScores {
-  /** mean absolute and mean squared error, and the root of the latter */
+  /** mean absolute error */
   mae: number;
+  /** mean squared error */
   mse: number;
+  /** the root of mse, in units of the targets */
   rmse: number;
   /** 1 - sum of squared errors / sum of squared deviations of the targets; 1 or 0 where the targets are all alike */
   r2: number;
@@ -69,7 +72,11 @@ export class RegressionMeter {
     return this.#totals[0];
   }
 
-  /** @throws RangeError before the first sample */
+  /**
+   * The scores of all samples seen.
+   *
+   * @throws RangeError before the first sample
+   */
   compute(): RegressionScores {
     const [count, absolute, squares, , deviations, , errorDeviations] = this.#totals;
     checkNotEmpty("RegressionMeter.compute", count);
@@ -88,6 +95,7 @@ export class RegressionMeter {
     this.#totals.fill(0);
   }
 
+  /** All that was counted, as numbers that JSON keeps: load() goes on from there. */
   state(): number[] {
     return Array.from(this.#totals);
   }

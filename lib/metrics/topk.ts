@@ -10,11 +10,16 @@ import { type Classes, topKAccuracy } from "./classification.js";
  *     meter.compute(); // 1
  */
 export class TopKMeter {
+  /** How many of the highest scores the label may be among. */
   readonly k: number;
   #found = 0;
   #count = 0;
 
-  /** @param options.k default 5 */
+  /**
+   * A meter without samples.
+   *
+   * @param options k: from 1 up, default 5
+   */
   constructor({ k = 5 }: { k?: number } = {}) {
     if (!Number.isSafeInteger(k) || k < 1)
       throw new RangeError(`TopKMeter: expected k to be a whole number from 1 up, got ${k}`);
@@ -33,7 +38,11 @@ export class TopKMeter {
     return this.#count;
   }
 
-  /** @throws RangeError before the first sample */
+  /**
+   * The share of all samples seen, 0 to 1.
+   *
+   * @throws RangeError before the first sample
+   */
   compute(): number {
     checkNotEmpty("TopKMeter.compute", this.#count);
     return this.#found / this.#count;
@@ -44,6 +53,7 @@ export class TopKMeter {
     this.load([0, 0]);
   }
 
+  /** All that was counted, as numbers that JSON keeps: load() goes on from there. */
   state(): number[] {
     return [this.#found, this.#count];
   }

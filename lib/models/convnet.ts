@@ -14,19 +14,30 @@ import type { Tensor } from "../tensor.js";
 import { type ModelOptions, modelOptions } from "./options.js";
 
 /**
+ * Two blocks of convolution, batch normalisation, ReLU and pooling, then two linear layers (after LeCun et al. 1998).
+ *
+ * @throws RangeError for pictures smaller than 4x4
  * @example
  * const model = new models.ConvNet({ inChannels: 3, imageSize: 32, classes: 10 });
  * const scores = model.forward(zeros([2, 3, 32, 32])); // [2, 10]
  */
 export class ConvNet extends Module {
+  /** 3x3, 32 channels, without a bias. */
   readonly conv1: Conv2d;
+  /** Over the 32 channels. */
   readonly bn1: BatchNorm2d;
+  /** 3x3, 64 channels, without a bias. */
   readonly conv2: Conv2d;
+  /** Over the 64 channels. */
   readonly bn2: BatchNorm2d;
+  /** From 64 channels of a quarter of the side to 128 units. */
   readonly fc1: Linear;
+  /** Between the two linear layers. */
   readonly dropout = new Dropout(0.25);
+  /** From 128 units to scores. */
   readonly fc2: Linear;
 
+  /** Random weights, from the default generator. */
   constructor(options: ModelOptions = {}) {
     super();
     const { classes, inChannels, imageSize } = modelOptions("ConvNet", options, 4);

@@ -10,14 +10,17 @@ export { MLP, type MLPOptions } from "./mlp.js";
 export type { ModelOptions } from "./options.js";
 export { VGG, VGG_SMALL, type VGGOptions, type VGGPlan } from "./vgg.js";
 
-const registry: Readonly<Record<string, (options: ModelOptions) => Layer>> = {
-  mlp: (options) => new MLP(options),
-  convnet: (options) => new ConvNet(options),
-  "vgg-small": (options) => new VGG(options),
+const registry = {
+  mlp: (options: ModelOptions) => new MLP(options),
+  convnet: (options: ModelOptions) => new ConvNet(options),
+  "vgg-small": (options: ModelOptions) => new VGG(options),
 };
 
+/** A name that create() knows. */
+export type ModelName = keyof typeof registry;
+
 /** The names that create() knows. */
-export const list = (): string[] => Object.keys(registry);
+export const list = (): ModelName[] => Object.keys(registry) as ModelName[];
 
 /**
  * A new model with random weights, by name.
@@ -26,8 +29,8 @@ export const list = (): string[] => Object.keys(registry);
  * @example
  * const model = models.create("convnet", { classes: 10, inChannels: 1, imageSize: 28 });
  */
-export function create(name: string, options: ModelOptions = {}): Layer {
+export function create(name: ModelName, options: ModelOptions = {}): Layer {
   if (!Object.hasOwn(registry, name))
     throw new RangeError(`models.create: expected one of ${list().join(", ")}, got "${name}"`);
-  return registry[name]!(options);
+  return registry[name](options);
 }

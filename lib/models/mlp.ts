@@ -8,20 +8,26 @@ import { Module } from "../nn/module.js";
 import type { Tensor } from "../tensor.js";
 import { type ModelOptions, modelOptions } from "./options.js";
 
+/** Options of MLP. */
 export interface MLPOptions extends ModelOptions {
   /** Hidden units. Default 256. */
   hidden?: number;
 }
 
 /**
+ * The network of two layers on the flattened picture.
+ *
  * @example
  * const model = new models.MLP({ inChannels: 1, imageSize: 28, classes: 10 });
  * const scores = model.forward(zeros([2, 1, 28, 28])); // [2, 10]
  */
 export class MLP extends Module {
+  /** From pixels to hidden units. */
   readonly fc1: Linear;
+  /** From hidden units to scores. */
   readonly fc2: Linear;
 
+  /** Random weights, from the default generator. */
   constructor({ hidden = 256, ...rest }: MLPOptions = {}) {
     super();
     const { classes, inChannels, imageSize } = modelOptions("MLP", rest);

@@ -1,6 +1,6 @@
-/**
- * What every model of the zoo is told about its pictures.
- */
+/** @file What every model of the zoo is told about its pictures. */
+
+/** Options of every model. */
 export interface ModelOptions {
   /** Number of classes: scores a picture. Default 10. */
   classes?: number;

@@ -21,25 +21,34 @@ import { type ModelOptions, modelOptions } from "./options.js";
 /** Output channels of each convolution; "M" is a MaxPool 2. */
 export type VGGPlan = readonly (number | "M")[];
 
+/** Three stages for pictures of 32x32: five convolutions of 32 to 128 channels. */
 export const VGG_SMALL: VGGPlan = [32, "M", 64, 64, "M", 128, 128, "M"];
 
+/** Options of VGG. */
 export interface VGGOptions extends ModelOptions {
-  /** Default VGG_SMALL. */
+  /** The stages. Default VGG_SMALL. */
   plan?: VGGPlan;
   /** Probability of the dropout before the scores. Default 0.1. */
   dropout?: number;
 }
 
 /**
+ * VGG with batch normalisation (Simonyan & Zisserman 2014); state-dict keys are torchvision's.
+ *
+ * @throws RangeError for pictures that the stages would make smaller than one pixel
  * @example
  * const model = new models.VGG({ inChannels: 3, imageSize: 32, classes: 10 });
  * const scores = model.forward(zeros([2, 3, 32, 32])); // [2, 10]
  */
 export class VGG extends Module {
+  /** The convolutions: `[n, c, h, w]` to `[n, last of plan, h / 2^stages, w / 2^stages]`. */
   readonly features: Sequential;
+  /** The mean over places. */
   readonly avgpool = new AdaptiveAvgPool2d(1);
+  /** Dropout and the scores. */
   readonly classifier: Sequential;
 
+  /** Random weights, from the default generator. */
   constructor({ plan = VGG_SMALL, dropout = 0.1, ...rest }: VGGOptions = {}) {
     super();
     const halvings = plan.filter((stage) => stage === "M").length;

@@ -32,7 +32,13 @@ import { expectCount, type FactoryOptions } from "./linear.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 
-type Plain = new () => Module & { forward(x: Tensor): Tensor };
+interface Plain {
+  /** Takes nothing: the function has no options. */
+  new (): Module & {
+    /** The function of each element of x, in x's shape. */
+    forward(x: Tensor): Tensor;
+  };
+}
 
 /** A layer that is one function of one tensor; the class it makes is named by its declaration below. */
 function plain(fn: (x: Tensor) => Tensor): Plain {
@@ -47,6 +53,7 @@ function plain(fn: (x: Tensor) => Tensor): Plain {
 export class ReLU extends plain(relu) {}
 /** 1 / (1 + exp(-x)) */
 export class Sigmoid extends plain(sigmoid) {}
+/** (exp(x) - exp(-x)) / (exp(x) + exp(-x)) */
 export class Tanh extends plain(tanh) {}
 /** x sigmoid(x) */
 export class SiLU extends plain(silu) {}
@@ -69,7 +76,17 @@ export class Tanhshrink extends plain(tanhshrink) {}
 
 /** log(1 + exp(beta x)) / beta. Default beta 1. */
 export class Softplus extends Module {
-  constructor(readonly options: { beta?: number } = {}) {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param options beta
+   */
+  constructor(
+    readonly options: {
+      /** Sharpness of the bend at 0. Default 1. */
+      beta?: number;
+    } = {},
+  ) {
     super();
   }
   forward(x: Tensor): Tensor {
@@ -81,7 +98,17 @@ export class Identity extends plain((x) => x) {}
 
 /** x times the normal distribution's probability below x; exact, or by tanh. */
 export class GELU extends Module {
-  constructor(readonly options: { approximate?: "none" | "tanh" } = {}) {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param options approximate
+   */
+  constructor(
+    readonly options: {
+      /** "none" is exact, by erf; "tanh" is what GPT-2 was trained with. Default none. */
+      approximate?: "none" | "tanh";
+    } = {},
+  ) {
     super();
   }
   forward(x: Tensor): Tensor {
@@ -91,6 +118,11 @@ export class GELU extends Module {
 
 /** x where positive, negativeSlope x elsewhere. Default 0.01. */
 export class LeakyReLU extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param negativeSlope what negative elements are multiplied by
+   */
   constructor(readonly negativeSlope = 0.01) {
     super();
   }
@@ -104,6 +136,11 @@ export class LeakyReLU extends Module {
 
 /** x where positive, alpha (exp(x) - 1) elsewhere. Default 1. */
 export class ELU extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param alpha -alpha is the limit for large negative x
+   */
   constructor(readonly alpha = 1) {
     super();
   }
@@ -117,6 +154,11 @@ export class ELU extends Module {
 
 /** x where positive, alpha (exp(x / alpha) - 1) elsewhere. Default 1. */
 export class CELU extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param alpha -alpha is the limit for large negative x; the slope at 0 is 1 for every alpha
+   */
   constructor(readonly alpha = 1) {
     super();
   }
@@ -130,6 +172,12 @@ export class CELU extends Module {
 
 /** x kept between two numbers, -1 and 1 by default. */
 export class Hardtanh extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param low least value; above `high` is an error
+   * @param high greatest value
+   */
   constructor(
     readonly low = -1,
     readonly high = 1,
@@ -147,6 +195,11 @@ export class Hardtanh extends Module {
 
 /** 0 where |x| <= lambda, x elsewhere. Default 0.5. */
 export class Hardshrink extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param lambda half the width of the range that becomes 0
+   */
   constructor(readonly lambda = 0.5) {
     super();
   }
@@ -160,6 +213,11 @@ export class Hardshrink extends Module {
 
 /** x moved towards 0 by lambda, and 0 where |x| <= lambda. Default 0.5. */
 export class Softshrink extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param lambda half the width of the range that becomes 0, and what the rest is moved by
+   */
   constructor(readonly lambda = 0.5) {
     super();
   }
@@ -173,6 +231,12 @@ export class Softshrink extends Module {
 
 /** x where it is above `limit`, `value` elsewhere. */
 export class Threshold extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param limit x must be above it to be kept
+   * @param value what stands for all other x; neither has a default, as in PyTorch
+   */
   constructor(
     readonly limit: number,
     readonly value: number,
@@ -187,13 +251,20 @@ export class Threshold extends Module {
   }
 }
 
+/** Options of PReLU. */
 export interface PReLUOptions extends FactoryOptions {
   /** What the slopes start from. Default 0.25. */
   init?: number;
 }
 /** x where positive, weight x elsewhere, with slopes that are learned: one, or one a channel. weight: [numParameters]. */
 export class PReLU extends Module {
+  /** The slopes of negative x, [numParameters]. */
   weight: Parameter;
+  /**
+   * The slopes start at `init`, 0.25 unless given, and are learned.
+   *
+   * @param numParameters 1, or the extent of dimension 1 of x for a slope a channel
+   */
   constructor(
     readonly numParameters = 1,
     { init = 0.25, dtype }: PReLUOptions = {},
@@ -212,6 +283,13 @@ export class PReLU extends Module {
 
 /** x where positive, slope x elsewhere: drawn evenly from [lower, upper) in training, their mean in eval. */
 export class RReLU extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param lower least slope of negative x
+   * @param upper greatest slope
+   * @param options generator: where the slopes are drawn from, default the global one
+   */
   constructor(
     readonly lower = 1 / 8,
     readonly upper = 1 / 3,
@@ -230,6 +308,11 @@ export class RReLU extends Module {
 
 /** a sigmoid(b), a and b the halves of x along an axis. Default the last. */
 export class GLU extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param axis its extent must be even; it is halved
+   */
   constructor(readonly axis = -1) {
     super();
   }
@@ -243,6 +326,11 @@ export class GLU extends Module {
 
 /** exp(-x) / sum exp(-x) along an axis. Default the last. */
 export class Softmin extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param axis along which the results sum to 1
+   */
   constructor(readonly axis = -1) {
     super();
   }
@@ -264,6 +352,11 @@ export class Softmax2d extends Module {
 
 /** exp(x) / sum exp(x) along an axis. Default the last. */
 export class Softmax extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param axis along which the results sum to 1. PyTorch has no default.
+   */
   constructor(readonly axis = -1) {
     super();
   }
@@ -277,6 +370,11 @@ export class Softmax extends Module {
 
 /** x - log sum exp(x) along an axis. Default the last. */
 export class LogSoftmax extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param axis along which exp of the results sums to 1. PyTorch has no default.
+   */
   constructor(readonly axis = -1) {
     super();
   }
@@ -290,6 +388,12 @@ export class LogSoftmax extends Module {
 
 /** In training each element 0 with probability p, else x / (1 - p); in eval x itself. Default 0.5. */
 export class Dropout extends Module {
+  /**
+   * Holds what every call in training uses; a p outside of [0, 1] is an error.
+   *
+   * @param p probability that an element becomes 0, from 0 to 1
+   * @param options generator: where the draws come from, default the global one
+   */
   constructor(
     readonly p = 0.5,
     readonly options: GeneratorOption = {},
@@ -307,6 +411,12 @@ export class Dropout extends Module {
 
 /** Dimensions `start` to `end` merged into one. Default: all but the first. */
 export class Flatten extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param start first dimension to merge, from the end where negative
+   * @param end last dimension to merge, included
+   */
   constructor(
     readonly start = 1,
     readonly end = -1,
@@ -320,6 +430,12 @@ export class Flatten extends Module {
 
 /** One dimension split into several; one of them may be -1. */
 export class Unflatten extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param axis the dimension to split, from the end where negative
+   * @param shape extents whose product is that of the dimension; one may be -1
+   */
   constructor(
     readonly axis: number,
     readonly shape: readonly number[],

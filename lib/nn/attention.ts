@@ -16,6 +16,7 @@ import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 import { steps } from "./steps.js";
 
+/** Options of MultiheadAttention. */
 export interface MultiheadAttentionOptions extends FactoryOptions, GeneratorOption {
   /** Probability that a weight is dropped in training. Default 0. */
   dropout?: number;
@@ -27,11 +28,13 @@ export interface MultiheadAttentionOptions extends FactoryOptions, GeneratorOpti
   addZeroAttn?: boolean;
   /** Features of the keys and of the values. Default those of the queries. */
   kdim?: number;
+  /** Features of the values. Default those of the queries. */
   vdim?: number;
   /** [n, t, e] instead of PyTorch's default [t, n, e]. Default false. */
   batchFirst?: boolean;
 }
 
+/** What one call of MultiheadAttention is told. */
 export interface AttentionCallOptions {
   /** bool [n, s] ([s] without a batch): true leaves a key out, as in PyTorch; floats are added to its scores. */
   keyPaddingMask?: Tensor | null;
@@ -62,20 +65,38 @@ const excluding = (out: Tensor, dtype: Tensor["dtype"]): Tensor =>
  * const [y] = attention.forward(x, x, x, { isCausal: true }); // [2, 5, 16]
  */
 export class MultiheadAttention extends Module {
+  /** The projections of queries, keys and values below each other, [3 e, e]; null where kdim or vdim differ from e. */
   inProjWeight: Parameter | null = null;
+  /** [e, e]; null unless kdim or vdim differ from e. */
   qProjWeight: Parameter | null = null;
+  /** [e, kdim]; null unless kdim or vdim differ from e. */
   kProjWeight: Parameter | null = null;
+  /** [e, vdim]; null unless kdim or vdim differ from e. */
   vProjWeight: Parameter | null = null;
+  /** [3 e], at first 0; null without bias. */
   inProjBias: Parameter | null = null;
+  /** [1, 1, e], the learned row behind the keys; null without addBiasKv. */
   biasK: Parameter | null = null;
+  /** [1, 1, e], the learned row behind the values; null without addBiasKv. */
   biasV: Parameter | null = null;
+  /** From the joined heads [..., e] to the output [..., e]. */
   outProj: Linear;
+  /** Features of one head: embedDim / numHeads. */
   readonly headDim: number;
+  /** Whether inputs are [n, t, e] and not [t, n, e]. */
   readonly batchFirst: boolean;
+  /** Probability that a weight is dropped in training. */
   readonly dropout: number;
+  /** Whether a row of zeros stands behind keys and values. */
   readonly addZeroAttn: boolean;
   readonly #random: GeneratorOption;
 
+  /**
+   * Parameters start as resetParameters() sets them; heads that do not divide the features are an error.
+   *
+   * @param embedDim e, features of queries and output
+   * @param numHeads must divide embedDim
+   */
   constructor(
     readonly embedDim: number,
     readonly numHeads: number,
@@ -131,6 +152,7 @@ export class MultiheadAttention extends Module {
     this.resetParameters();
   }
 
+  /** PyTorch's initial values: xavierUniform_ for the projections, 0 for the biases. */
   resetParameters(): void {
     for (const w of [this.inProjWeight, this.qProjWeight, this.kProjWeight, this.vProjWeight])
       if (w) init.xavierUniform_(w);

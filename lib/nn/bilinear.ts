@@ -18,9 +18,18 @@ import { type Parameter, parameter } from "./parameter.js";
 
 /** y_o = x1^T W_o x2 + b_o over the last dimensions. weight: [out, in1, in2], bias: [out], within 1 / sqrt(in1). */
 export class Bilinear extends Module {
+  /** [out, in1, in2] */
   weight: Parameter;
+  /** [out]; null with { bias: false }. */
   bias: Parameter | null;
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param in1Features last extent of the first input
+   * @param in2Features last extent of the second input
+   * @param outFeatures last extent of the output
+   */
   constructor(
     readonly in1Features: number,
     readonly in2Features: number,
@@ -36,6 +45,7 @@ export class Bilinear extends Module {
     this.resetParameters();
   }
 
+  /** Weight and bias drawn evenly within 1 / sqrt(in1Features). */
   resetParameters(): void {
     const bound = 1 / Math.sqrt(this.in1Features);
     for (const p of this.parameters()) init.uniform_(p, -bound, bound);
@@ -51,6 +61,7 @@ export class Bilinear extends Module {
   }
 }
 
+/** Options of EmbeddingBag. */
 export interface EmbeddingBagLayerOptions extends FactoryOptions {
   /** Default mean. */
   mode?: EmbeddingBagOptions["mode"];
@@ -60,10 +71,19 @@ export interface EmbeddingBagLayerOptions extends FactoryOptions {
 
 /** The sum, mean or maximum of the embeddings of each bag of ids. weight: [count, size], standard normal at the start. */
 export class EmbeddingBag extends Module {
+  /** [numEmbeddings, embeddingDim] */
   weight: Parameter;
+  /** What becomes of the vectors of a bag: "sum", "mean" or "max". */
   readonly mode: NonNullable<EmbeddingBagOptions["mode"]>;
+  /** The row that bags leave out, counted from 0, or null. */
   readonly paddingIndex: number | null;
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param numEmbeddings rows of the table: ids are 0 to numEmbeddings - 1
+   * @param embeddingDim length of a vector
+   */
   constructor(
     readonly numEmbeddings: number,
     readonly embeddingDim: number,
@@ -81,6 +101,7 @@ export class EmbeddingBag extends Module {
     this.resetParameters();
   }
 
+  /** Rows from the standard normal distribution; that of paddingIndex 0. */
   resetParameters(): void {
     init.normal_(this.weight);
     if (this.paddingIndex === null) return;

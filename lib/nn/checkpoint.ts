@@ -4,10 +4,11 @@
  */
 import { algebra, enableGrad, gradsBefore, graphSince, isGradEnabled, nextNodeId, recordAll } from "../autograd.js";
 import { show } from "../errors.js";
-import { scope } from "../memory.js";
+import { type Sync, scope } from "../memory.js";
 import { type Draw, defaultGenerator, type Generator } from "../random.js";
 import { alias, Tensor } from "../tensor.js";
 
+/** Options of checkpointWith(). */
 export interface CheckpointOptions {
   /** Generators that `fn` draws from, beside the default one: they are set back for the second run too. */
   generators?: readonly Generator[];
@@ -45,7 +46,7 @@ export function checkpointWith<Y extends Outputs, X extends readonly (Tensor | n
   const drawn = [defaultGenerator, ...generators];
   const states = drawn.map((g) => g.state());
   const start = nextNodeId();
-  const made = scope(() => fn(...inputs));
+  const made = scope(() => fn(...inputs) as Sync<Y>);
   const outputs: Tensor[] = Array.isArray(made) ? made : [made as Tensor];
   for (const y of outputs)
     if (!(y instanceof Tensor))

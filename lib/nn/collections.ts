@@ -17,6 +17,12 @@ function checkName(op: string, module: Module, name: string): void {
 abstract class Dictionary<V extends Module | Parameter> extends Module implements Iterable<[string, V]> {
   #names: string[] = [];
 
+  /**
+   * Adds the entries in the order in which they come.
+   *
+   * @param entries an object, or pairs [name, value]; a name may not be empty, have a dot or be that of a property of
+   * modules
+   */
   constructor(entries: Iterable<readonly [string, V]> | Readonly<Record<string, V>> = []) {
     super();
     const list = Symbol.iterator in entries ? entries : Object.entries(entries);
@@ -25,10 +31,12 @@ abstract class Dictionary<V extends Module | Parameter> extends Module implement
 
   protected abstract check(value: V): void;
 
+  /** Number of entries. */
   get size(): number {
     return this.#names.length;
   }
 
+  /** Whether there is an entry of that name. */
   has(name: string): boolean {
     return this.#names.includes(name);
   }
@@ -55,18 +63,22 @@ abstract class Dictionary<V extends Module | Parameter> extends Module implement
     return Reflect.deleteProperty(this, name);
   }
 
+  /** The names, in the order in which they were added. */
   keys(): string[] {
     return [...this.#names];
   }
 
+  /** The entries, in the order in which they were added. */
   values(): V[] {
     return this.#names.map((name) => this.get(name));
   }
 
+  /** Pairs [name, entry], in the order in which they were added. */
   entries(): [string, V][] {
     return this.#names.map((name) => [name, this.get(name)]);
   }
 
+  /** Over the pairs [name, entry], as a Map's. */
   [Symbol.iterator](): IterableIterator<[string, V]> {
     return this.entries()[Symbol.iterator]();
   }
@@ -83,6 +95,7 @@ export class ModuleDict<M extends Module = Layer> extends Dictionary<M> {
   protected check(value: M): void {
     expect(value instanceof Module, "ModuleDict", "modules", typeof value);
   }
+  /** Throws: a dictionary has no order of calls. */
   forward(): never {
     throw new Error("ModuleDict: a dictionary has no forward of its own; call its modules");
   }
@@ -93,6 +106,7 @@ export class ParameterDict extends Dictionary<Parameter> {
   protected check(value: Parameter): void {
     expect(value instanceof Parameter, "ParameterDict", "parameters (new nn.Parameter(tensor))", typeof value);
   }
+  /** Throws: a dictionary has nothing to call. */
   forward(): never {
     throw new Error("ParameterDict: a dictionary has no forward of its own; use its parameters");
   }
@@ -102,11 +116,17 @@ export class ParameterDict extends Dictionary<Parameter> {
 export class ParameterList extends Module implements Iterable<Parameter> {
   #count = 0;
 
+  /**
+   * Adds the entries in the order in which they come.
+   *
+   * @param parameters in the order of their keys "0", "1", ...
+   */
   constructor(parameters: Iterable<Parameter> = []) {
     super();
     for (const p of parameters) this.append(p);
   }
 
+  /** Number of parameters. */
   get length(): number {
     return this.#count;
   }
@@ -141,10 +161,12 @@ export class ParameterList extends Module implements Iterable<Parameter> {
     return this;
   }
 
+  /** Over the parameters, in order. */
   *[Symbol.iterator](): IterableIterator<Parameter> {
     for (let i = 0; i < this.#count; i++) yield this.at(i);
   }
 
+  /** Throws: a list of parameters has nothing to call. */
   forward(): never {
     throw new Error("ParameterList: a list has no forward of its own; use its parameters");
   }

@@ -13,6 +13,7 @@ abstract class Container<M extends Module> extends Module implements Iterable<M>
     (this as unknown as Record<number, M>)[at] = module;
   }
 
+  /** Number of modules. */
   get length(): number {
     return this.#count;
   }
@@ -45,6 +46,7 @@ abstract class Container<M extends Module> extends Module implements Iterable<M>
     return this;
   }
 
+  /** Over the modules, in order. */
   *[Symbol.iterator](): IterableIterator<M> {
     for (let i = 0; i < this.#count; i++) yield this.at(i);
   }
@@ -58,11 +60,17 @@ abstract class Container<M extends Module> extends Module implements Iterable<M>
  * const y = net.forward(zeros([1, 4])); // [1, 2]
  */
 export class Sequential extends Container<Layer> {
+  /**
+   * Adds the modules in the order in which they come.
+   *
+   * @param layers modules from one tensor to one tensor; none at all is the identity
+   */
   constructor(...layers: Layer[]) {
     super();
     for (const layer of layers) this.place(layer);
   }
 
+  /** The output of the last layer; x itself where there is none. */
   forward(x: Tensor): Tensor {
     for (const layer of this) x = layer.forward(x);
     return x;
@@ -71,11 +79,17 @@ export class Sequential extends Container<Layer> {
 
 /** Modules in a list, called by whoever holds it. */
 export class ModuleList<M extends Module = Layer> extends Container<M> {
+  /**
+   * Adds the modules in the order in which they come.
+   *
+   * @param modules in the order of their keys "0", "1", ...
+   */
   constructor(modules: Iterable<M> = []) {
     super();
     for (const m of modules) this.place(m);
   }
 
+  /** Throws: what the modules are called with is its owner's affair. */
   forward(): never {
     throw new Error("ModuleList: a list has no forward of its own; call its modules, or use Sequential");
   }

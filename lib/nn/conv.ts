@@ -24,20 +24,36 @@ interface LayerOptions extends FactoryOptions {
   /** Default true. */
   bias?: boolean;
 }
+/** Options of Conv1d: those of conv1d(), and bias and dtype. */
 export interface Conv1dLayerOptions extends Conv1dOptions, LayerOptions {}
+/** Options of Conv2d: those of conv2d(), and bias and dtype. */
 export interface Conv2dLayerOptions extends Conv2dOptions, LayerOptions {}
+/** Options of Conv3d: those of conv3d(), and bias and dtype. */
 export interface Conv3dLayerOptions extends Conv3dOptions, LayerOptions {}
+/** Options of ConvTranspose1d: those of convTranspose1d(), and bias and dtype. */
 export interface ConvTranspose1dLayerOptions extends ConvTranspose1dOptions, LayerOptions {}
+/** Options of ConvTranspose2d: those of convTranspose2d(), and bias and dtype. */
 export interface ConvTranspose2dLayerOptions extends ConvTranspose2dOptions, LayerOptions {}
+/** Options of ConvTranspose3d: those of convTranspose3d(), and bias and dtype. */
 export interface ConvTranspose3dLayerOptions extends ConvTranspose3dOptions, LayerOptions {}
 
 /** What the layers share: a weight, a bias, and the options of their op. */
 abstract class Convolution<Options extends { groups?: number }> extends Module {
+  /** [out, in / groups, ...kernelSize]; transposed [in, out / groups, ...kernelSize]. */
   weight: Parameter;
+  /** [out]; null with { bias: false }. */
   bias: Parameter | null;
+  /** One extent for each dimension of the window. */
   readonly kernelSize: readonly number[];
+  /** What the op is called with: stride, padding, dilation, groups. */
   readonly options: Options;
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inChannels c of the input
+   * @param outChannels c of the output; groups must divide both
+   */
   constructor(
     readonly inChannels: number,
     readonly outChannels: number,
@@ -78,6 +94,13 @@ abstract class Convolution<Options extends { groups?: number }> extends Module {
 
 /** 1-d convolution of [n, in, l]. weight: [out, in / groups, s], bias: [out]. */
 export class Conv1d extends Convolution<Conv1dOptions> {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inChannels c of x
+   * @param outChannels c of the output; groups must divide both
+   * @param kernelSize length of the window
+   */
   constructor(inChannels: number, outChannels: number, kernelSize: number, options: Conv1dLayerOptions = {}) {
     super(inChannels, outChannels, 1, kernelSize, options);
   }
@@ -89,6 +112,13 @@ export class Conv1d extends Convolution<Conv1dOptions> {
 
 /** 2-d convolution of [n, in, h, w]. weight: [out, in / groups, r, s], bias: [out]. */
 export class Conv2d extends Convolution<Conv2dOptions> {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inChannels c of x
+   * @param outChannels c of the output; groups must divide both
+   * @param kernelSize [r, s], or one number for both
+   */
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dLayerOptions = {}) {
     super(inChannels, outChannels, 2, kernelSize, options);
   }
@@ -100,6 +130,13 @@ export class Conv2d extends Convolution<Conv2dOptions> {
 
 /** 3-d convolution of [n, in, d, h, w]. weight: [out, in / groups, t, r, s], bias: [out]. */
 export class Conv3d extends Convolution<Conv3dOptions> {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inChannels c of x
+   * @param outChannels c of the output; groups must divide both
+   * @param kernelSize [t, r, s], or one number for all
+   */
   constructor(inChannels: number, outChannels: number, kernelSize: Triple, options: Conv3dLayerOptions = {}) {
     super(inChannels, outChannels, 3, kernelSize, options);
   }
@@ -111,6 +148,13 @@ export class Conv3d extends Convolution<Conv3dOptions> {
 
 /** Transposed 1-d convolution of [n, in, l]. weight: [in, out / groups, s], bias: [out]. */
 export class ConvTranspose1d extends Convolution<ConvTranspose1dOptions> {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inChannels c of x
+   * @param outChannels c of the output; groups must divide both
+   * @param kernelSize length of the window
+   */
   constructor(inChannels: number, outChannels: number, kernelSize: number, options: ConvTranspose1dLayerOptions = {}) {
     super(inChannels, outChannels, 1, kernelSize, options, true);
   }
@@ -122,6 +166,13 @@ export class ConvTranspose1d extends Convolution<ConvTranspose1dOptions> {
 
 /** Transposed 2-d convolution of [n, in, h, w]. weight: [in, out / groups, r, s], bias: [out]. */
 export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inChannels c of x
+   * @param outChannels c of the output; groups must divide both
+   * @param kernelSize [r, s], or one number for both
+   */
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: ConvTranspose2dLayerOptions = {}) {
     super(inChannels, outChannels, 2, kernelSize, options, true);
   }
@@ -133,6 +184,13 @@ export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
 
 /** Transposed 3-d convolution of [n, in, d, h, w]. weight: [in, out / groups, t, r, s], bias: [out]. */
 export class ConvTranspose3d extends Convolution<ConvTranspose3dOptions> {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inChannels c of x
+   * @param outChannels c of the output; groups must divide both
+   * @param kernelSize [t, r, s], or one number for all
+   */
   constructor(inChannels: number, outChannels: number, kernelSize: Triple, options: ConvTranspose3dLayerOptions = {}) {
     super(inChannels, outChannels, 3, kernelSize, options, true);
   }

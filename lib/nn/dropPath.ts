@@ -11,6 +11,12 @@ import { Module } from "./module.js";
  * with stochastic depth"). Stands at the end of the branch of a residual block.
  */
 export class StochasticDepth extends Module {
+  /**
+   * Holds what every call in training uses; a p outside of [0, 1] is an error.
+   *
+   * @param p probability that a sample's branch is left out, from 0 to 1
+   * @param options generator, and mode: "row" (default) drops each sample on its own, "batch" all together
+   */
   constructor(
     readonly p: number,
     readonly options: Omit<StochasticDepthOptions, "training"> = {},

@@ -9,6 +9,12 @@ import { Module } from "./module.js";
 
 /** A layer that drops in training and gives x itself in eval mode. */
 abstract class Drop extends Module {
+  /**
+   * Holds what every call in training uses; a p outside of [0, 1] is an error.
+   *
+   * @param p probability that a channel (AlphaDropout: an element) is dropped, from 0 to 1
+   * @param options generator: where the draws come from, default the global one
+   */
   constructor(
     readonly p = 0.5,
     readonly options: GeneratorOption = {},

@@ -13,6 +13,7 @@ import { expectCount, type FactoryOptions } from "./linear.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 
+/** Options of GroupNorm. */
 export interface GroupNormOptions extends FactoryOptions {
   /** Default 1e-5. */
   eps?: number;
@@ -26,8 +27,15 @@ export class GroupNorm extends Module {
   weight: Parameter | null;
   /** [c], at first 0; null unless affine. */
   bias: Parameter | null;
+  /** Added to the variance. */
   readonly eps: number;
 
+  /**
+   * Weight 1 and bias 0 to begin with, where they are learned.
+   *
+   * @param numGroups must divide numChannels; 1 normalises each example as a whole, numChannels each channel
+   * @param numChannels c of x
+   */
   constructor(
     readonly numGroups: number,
     readonly numChannels: number,
@@ -62,6 +70,7 @@ export class GroupNorm extends Module {
   }
 }
 
+/** Options of RMSNorm. */
 export interface RMSNormOptions extends FactoryOptions {
   /** Default null: the distance from 1 to the next float of x's dtype. */
   eps?: number | null;
@@ -73,9 +82,16 @@ export interface RMSNormOptions extends FactoryOptions {
 export class RMSNorm extends Module {
   /** Of normalizedShape, at first 1; null unless elementwiseAffine. */
   weight: Parameter | null;
+  /** The last extents of x, over which the squares are averaged. */
   readonly normalizedShape: readonly number[];
+  /** Added to the mean square; null: the epsilon of x's dtype. */
   readonly eps: number | null;
 
+  /**
+   * Weight 1 and bias 0 to begin with, where they are learned.
+   *
+   * @param normalizedShape the last extents of x; a number is the last one alone
+   */
   constructor(
     normalizedShape: number | readonly number[],
     { eps = null, elementwiseAffine = true, dtype }: RMSNormOptions = {},
@@ -103,6 +119,12 @@ export class RMSNorm extends Module {
 
 /** Each element by the squares of `size` neighbouring channels; see localResponseNorm. */
 export class LocalResponseNorm extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param size channels in the window
+   * @param options alpha, beta and k, with localResponseNorm()'s defaults
+   */
   constructor(
     readonly size: number,
     readonly options: LocalResponseNormOptions = {},

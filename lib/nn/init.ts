@@ -9,7 +9,9 @@ import type { GeneratorOption } from "../ops/random.js";
 import * as random from "../ops/random.js";
 import { sizeOfShape, type Tensor } from "../tensor.js";
 
+/** What follows a layer, for gainOf() and the kaiming initialisers. */
 export type Nonlinearity = "linear" | "conv2d" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
+/** Options of kaimingUniform_ and kaimingNormal_. The defaults are PyTorch's; behind ReLU say nonlinearity: "relu". */
 export interface KaimingOptions extends GeneratorOption {
   /** Negative slope, for leakyRelu. Default 0. */
   a?: number;
@@ -18,13 +20,19 @@ export interface KaimingOptions extends GeneratorOption {
   /** Default leakyRelu. */
   nonlinearity?: Nonlinearity;
 }
+/** Options of xavierUniform_ and xavierNormal_. */
 export interface XavierOptions extends GeneratorOption {
   /** Default 1. */
   gain?: number;
 }
 
 /** Inputs to one output, and outputs that one input reaches. */
-export function fans(w: Tensor): { fanIn: number; fanOut: number } {
+export function fans(w: Tensor): {
+  /** Extent 1 times the window. */
+  fanIn: number;
+  /** Extent 0 times the window. */
+  fanOut: number;
+} {
   expect(w.ndim >= 2, "init", "a weight with at least 2 dimensions [out,in,...]", show(w.shape));
   const window = sizeOfShape(w.shape.slice(2));
   return { fanIn: w.shape[1] * window, fanOut: w.shape[0] * window };
@@ -57,8 +65,11 @@ const inPlace = <X extends Tensor>(w: X, fill: (w: X) => void): X => {
   return w;
 };
 
+/** Sets every element to `value`. Like all of init, not recorded for gradients; returns w. */
 export const constant_ = <X extends Tensor>(w: X, value: number): X => inPlace(w, () => fill_(w, value));
+/** Sets every element to 0. Returns w. */
 export const zeros_ = <X extends Tensor>(w: X): X => constant_(w, 0);
+/** Sets every element to 1. Returns w. */
 export const ones_ = <X extends Tensor>(w: X): X => constant_(w, 1);
 /** Default [0, 1). */
 export const uniform_ = <X extends Tensor>(w: X, low = 0, high = 1, options: GeneratorOption = {}): X =>

@@ -17,7 +17,7 @@ import { sizeOfShape, type Tensor } from "../tensor.js";
 
 /** Writes what `make` answers, of any dtype, into w. */
 const overwrite = <X extends Tensor>(w: X, make: () => Tensor): X => {
-  noGrad(() => scope(() => copy_(w, to(make(), w.dtype))));
+  noGrad(() => scope(() => void copy_(w, to(make(), w.dtype))));
   return w;
 };
 
@@ -49,6 +49,7 @@ export function dirac_<X extends Tensor>(w: X, { groups = 1 }: { groups?: number
   return overwrite(w, () => tensor(values, w.shape));
 }
 
+/** Options of orthogonal_. */
 export interface OrthogonalOptions extends GeneratorOption {
   /** Factor of the matrix. Default 1. */
   gain?: number;
@@ -73,6 +74,7 @@ export function orthogonal_<X extends Tensor>(w: X, { gain = 1, generator }: Ort
   });
 }
 
+/** Options of sparse_. */
 export interface SparseOptions extends GeneratorOption {
   /** Standard deviation of what is not 0. Default 0.01. */
   std?: number;
@@ -97,6 +99,7 @@ export function sparse_<X extends Tensor>(w: X, sparsity: number, { std = 0.01, 
   });
 }
 
+/** Options of truncNormal_. */
 export interface TruncNormalOptions extends GeneratorOption {
   /** Default 0. */
   mean?: number;
@@ -104,6 +107,7 @@ export interface TruncNormalOptions extends GeneratorOption {
   std?: number;
   /** The ends of what is drawn, as values and not in standard deviations. Default -2 and 2. */
   low?: number;
+  /** The upper end, as a value. Default 2. */
   high?: number;
 }
 

@@ -16,6 +16,7 @@ import * as init from "./init.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 
+/** What every layer with parameters takes. */
 export interface FactoryOptions {
   /** Of the parameters. Default float32. */
   dtype?: DType;
@@ -32,6 +33,7 @@ export function resetLinear(weight: Tensor, bias: Tensor | null): void {
   if (bias) init.uniform_(bias, -bound, bound);
 }
 
+/** Options of Linear and Bilinear. */
 export interface LinearOptions extends FactoryOptions {
   /** Default true. */
   bias?: boolean;
@@ -39,9 +41,17 @@ export interface LinearOptions extends FactoryOptions {
 
 /** y = x W^T + b over the last dimension. weight: [out, in], bias: [out]. */
 export class Linear extends Module {
+  /** [out, in] */
   weight: Parameter;
+  /** [out]; null with { bias: false }. */
   bias: Parameter | null;
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inFeatures last extent of x
+   * @param outFeatures last extent of the output
+   */
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
@@ -55,6 +65,7 @@ export class Linear extends Module {
     this.resetParameters();
   }
 
+  /** PyTorch's initial values: weight and bias drawn evenly within 1 / sqrt(inFeatures). */
   resetParameters(): void {
     resetLinear(this.weight, this.bias);
   }
@@ -69,6 +80,7 @@ export class Linear extends Module {
   }
 }
 
+/** Options of Embedding. */
 export interface EmbeddingLayerOptions extends FactoryOptions {
   /** A row that starts at 0 and gets no gradient. Default none. */
   paddingIndex?: number | null;
@@ -76,9 +88,17 @@ export interface EmbeddingLayerOptions extends FactoryOptions {
 
 /** Vectors for whole numbers, drawn from the standard normal distribution. weight: [count, size]. */
 export class Embedding extends Module {
+  /** [numEmbeddings, embeddingDim] */
   weight: Parameter;
+  /** The row that gets no gradient, counted from 0, or null. */
   readonly paddingIndex: number | null;
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param numEmbeddings rows of the table: ids are 0 to numEmbeddings - 1
+   * @param embeddingDim length of a vector
+   */
   constructor(
     readonly numEmbeddings: number,
     readonly embeddingDim: number,
@@ -95,6 +115,7 @@ export class Embedding extends Module {
     this.resetParameters();
   }
 
+  /** Rows from the standard normal distribution; that of paddingIndex 0. */
   resetParameters(): void {
     init.normal_(this.weight);
     if (this.paddingIndex === null) return;

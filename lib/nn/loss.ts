@@ -57,6 +57,11 @@ export class CrossEntropyLoss extends Module {
   readonly weight!: Tensor | null;
   private readonly options: CrossEntropyOptions;
 
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of crossEntropy(); `weight` becomes a buffer
+   */
   constructor({ weight = null, ...options }: CrossEntropyOptions = {}) {
     super();
     this.options = options;
@@ -74,6 +79,11 @@ export class NLLLoss extends Module {
   readonly weight!: Tensor | null;
   private readonly options: NllOptions;
 
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of nll(); `weight` becomes a buffer
+   */
   constructor({ weight = null, ...options }: NllOptions = {}) {
     super();
     this.options = options;
@@ -87,6 +97,11 @@ export class NLLLoss extends Module {
 
 /** Multi-class SVM loss: sum over j != label of max(0, x_j - x_label + delta). */
 export class HingeLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of hinge()
+   */
   constructor(readonly options: HingeOptions = {}) {
     super();
   }
@@ -102,6 +117,11 @@ export class MultiMarginLoss extends Module {
   readonly weight!: Tensor | null;
   private readonly options: MultiMarginOptions;
 
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of multiMargin(); `weight` becomes a buffer
+   */
   constructor({ weight = null, ...options }: MultiMarginOptions = {}) {
     super();
     this.options = options;
@@ -119,6 +139,11 @@ export class FocalLoss extends Module {
   readonly weight!: Tensor | null;
   private readonly options: FocalOptions;
 
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of focal(); `weight` becomes a buffer
+   */
   constructor({ weight = null, ...options }: FocalOptions = {}) {
     super();
     this.options = options;
@@ -136,11 +161,17 @@ export class BCELoss extends Module {
   readonly weight!: Tensor | null;
   private readonly options: BceOptions;
 
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of bce(); `weight` becomes a buffer
+   */
   constructor({ weight = null, ...options }: BceOptions = {}) {
     super();
     this.options = options;
     this.registerBuffer("weight", weight);
   }
+  /** x: probabilities, target: 0 to 1, of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return bce(x, target, { ...this.options, weight: this.weight });
   }
@@ -154,12 +185,18 @@ export class BCEWithLogitsLoss extends Module {
   readonly posWeight!: Tensor | null;
   private readonly options: BceWithLogitsOptions;
 
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of bceWithLogits(); `weight` and `posWeight` become buffers
+   */
   constructor({ weight = null, posWeight = null, ...options }: BceWithLogitsOptions = {}) {
     super();
     this.options = options;
     this.registerBuffer("weight", weight);
     this.registerBuffer("posWeight", posWeight, { key: "pos_weight" });
   }
+  /** x: logits, target: 0 to 1, of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return bceWithLogits(x, target, { ...this.options, weight: this.weight, posWeight: this.posWeight });
   }
@@ -167,9 +204,15 @@ export class BCEWithLogitsLoss extends Module {
 
 /** log(1 + exp(-t x)), targets 1 or -1. */
 export class SoftMarginLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of softMargin()
+   */
   constructor(readonly options: LossOptions = {}) {
     super();
   }
+  /** x and target of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return softMargin(x, target, this.options);
   }
@@ -177,6 +220,11 @@ export class SoftMarginLoss extends Module {
 
 /** sum over labels y and other classes j of max(0, 1 - (x_y - x_j)) / classes. */
 export class MultiLabelMarginLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of multiLabelMargin()
+   */
   constructor(readonly options: LossOptions = {}) {
     super();
   }
@@ -192,11 +240,17 @@ export class MultiLabelSoftMarginLoss extends Module {
   readonly weight!: Tensor | null;
   private readonly options: MultiLabelSoftMarginOptions;
 
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of multiLabelSoftMargin(); `weight` becomes a buffer
+   */
   constructor({ weight = null, ...options }: MultiLabelSoftMarginOptions = {}) {
     super();
     this.options = options;
     this.registerBuffer("weight", weight);
   }
+  /** x: logits [n, classes], target: 0 or 1 of the same shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return multiLabelSoftMargin(x, target, { ...this.options, weight: this.weight });
   }
@@ -204,9 +258,15 @@ export class MultiLabelSoftMarginLoss extends Module {
 
 /** alpha_t (1 - p_t)^gamma (-log p_t) of logits. */
 export class SigmoidFocalLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of sigmoidFocal()
+   */
   constructor(readonly options: SigmoidFocalOptions = {}) {
     super();
   }
+  /** x: logits, target: 0 or 1, of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return sigmoidFocal(x, target, this.options);
   }
@@ -214,6 +274,11 @@ export class SigmoidFocalLoss extends Module {
 
 /** 1 - (2 sum x t + smooth) / (sum x + sum t + smooth). */
 export class DiceLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of dice()
+   */
   constructor(readonly options: DiceOptions = {}) {
     super();
   }
@@ -225,9 +290,15 @@ export class DiceLoss extends Module {
 
 /** (x - target)^2 */
 export class MSELoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of mse()
+   */
   constructor(readonly options: LossOptions = {}) {
     super();
   }
+  /** x and target of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return mse(x, target, this.options);
   }
@@ -235,9 +306,15 @@ export class MSELoss extends Module {
 
 /** |x - target| */
 export class L1Loss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of l1()
+   */
   constructor(readonly options: LossOptions = {}) {
     super();
   }
+  /** x and target of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return l1(x, target, this.options);
   }
@@ -245,9 +322,15 @@ export class L1Loss extends Module {
 
 /** A parabola below beta, |x - target| - beta / 2 beyond. */
 export class SmoothL1Loss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of smoothL1()
+   */
   constructor(readonly options: SmoothL1Options = {}) {
     super();
   }
+  /** x and target of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return smoothL1(x, target, this.options);
   }
@@ -255,9 +338,15 @@ export class SmoothL1Loss extends Module {
 
 /** A parabola up to delta, delta (|x - target| - delta / 2) beyond. */
 export class HuberLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of huber()
+   */
   constructor(readonly options: HuberOptions = {}) {
     super();
   }
+  /** x and target of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return huber(x, target, this.options);
   }
@@ -265,9 +354,15 @@ export class HuberLoss extends Module {
 
 /** Negative log-likelihood of counts. */
 export class PoissonNLLLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of poissonNll()
+   */
   constructor(readonly options: PoissonNllOptions = {}) {
     super();
   }
+  /** x: the rates, or (by default) their logarithms; target: counts of the same shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return poissonNll(x, target, this.options);
   }
@@ -275,9 +370,15 @@ export class PoissonNLLLoss extends Module {
 
 /** Negative log-likelihood of normal distributions. */
 export class GaussianNLLLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of gaussianNll()
+   */
   constructor(readonly options: GaussianNllOptions = {}) {
     super();
   }
+  /** x: means, target: values, variance: of x's shape or broadcast to it */
   forward(x: Tensor, target: Tensor, variance: Tensor): Tensor {
     return gaussianNll(x, target, variance, this.options);
   }
@@ -285,9 +386,15 @@ export class GaussianNLLLoss extends Module {
 
 /** Kullback-Leibler divergence from log-probabilities x to the target. */
 export class KLDivLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of kl()
+   */
   constructor(readonly options: KlOptions = {}) {
     super();
   }
+  /** x: log-probabilities, target: probabilities, or their logarithms with { logTarget: true } */
   forward(x: Tensor, target: Tensor): Tensor {
     return kl(x, target, this.options);
   }
@@ -295,6 +402,11 @@ export class KLDivLoss extends Module {
 
 /** 1 - cos(a, b) for pairs of target 1, max(0, cos(a, b) - margin) for -1. */
 export class CosineEmbeddingLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of cosineEmbedding()
+   */
   constructor(readonly options: MarginOptions = {}) {
     super();
   }
@@ -306,9 +418,15 @@ export class CosineEmbeddingLoss extends Module {
 
 /** max(0, margin - target (a - b)). */
 export class MarginRankingLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of marginRanking()
+   */
   constructor(readonly options: MarginOptions = {}) {
     super();
   }
+  /** a, b and target of one shape; target 1 where a should be the larger, -1 where b */
   forward(a: Tensor, b: Tensor, target: Tensor): Tensor {
     return marginRanking(a, b, target, this.options);
   }
@@ -316,9 +434,15 @@ export class MarginRankingLoss extends Module {
 
 /** x for target 1, max(0, margin - x) for -1. */
 export class HingeEmbeddingLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of hingeEmbedding()
+   */
   constructor(readonly options: MarginOptions = {}) {
     super();
   }
+  /** x: distances, target: 1 or -1, of one shape */
   forward(x: Tensor, target: Tensor): Tensor {
     return hingeEmbedding(x, target, this.options);
   }
@@ -326,6 +450,11 @@ export class HingeEmbeddingLoss extends Module {
 
 /** max(0, |anchor - positive| - |anchor - negative| + margin). */
 export class TripletMarginLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of tripletMargin()
+   */
   constructor(readonly options: TripletOptions = {}) {
     super();
   }
@@ -337,6 +466,11 @@ export class TripletMarginLoss extends Module {
 
 /** Cross-entropy of the cosines of queries with their positives and with the others. */
 export class InfoNCELoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of infoNCE()
+   */
   constructor(readonly options: InfoNCEOptions = {}) {
     super();
   }
@@ -348,10 +482,15 @@ export class InfoNCELoss extends Module {
 
 /** -log of the probability of all paths that read as the labels. */
 export class CTCLoss extends Module {
+  /**
+   * Holds the options that every call uses.
+   *
+   * @param options those of ctc()
+   */
   constructor(readonly options: CtcOptions = {}) {
     super();
   }
-  /** logp: [t, n, classes], labels: [n, l], lengths: [n] */
+  /** logp: [t, n, classes], labels: [n, l] or, one sample after another, [sum of labelLengths], lengths: [n] */
   forward(
     logp: Tensor,
     labels: Tensor,

@@ -15,6 +15,7 @@
 import { isGradEnabled, noGrad } from "../autograd.js";
 import { type Device, dtypeOrDevice } from "../devices.js";
 import { show } from "../errors.js";
+import { noteChange } from "../live.js";
 import { keep, unscoped } from "../memory.js";
 import { type DType, FLOATS } from "../native.js";
 import { isFloat } from "../ops/common.js";
@@ -28,6 +29,7 @@ import { type SummaryOptions, summarize } from "./summary.js";
 /** Tensors by name: what stateDict() gives and safetensors files hold. */
 export type StateDict = Record<string, Tensor>;
 
+/** Options of registerBuffer(). */
 export interface RegisterOptions {
   /** Name in the state dict. Default: the property's name. */
   key?: string;
@@ -40,6 +42,7 @@ interface Registration {
   buffer: boolean;
 }
 
+/** What loadStateDict() did not load, as keys of state dicts. */
 export interface LoadResult {
   /** Keys of the module that the state did not have. */
   missing: string[];
@@ -65,9 +68,22 @@ interface Hooks {
 
 const nothing: ReadonlyMap<string, Registration> = new Map();
 
+/**
+ * What has parameters and a forward: layers, networks, losses. Parameters, registered buffers and modules that are
+ * assigned to its properties are found there.
+ *
+ * @example
+ * class Net extends nn.Module {
+ * hidden = new nn.Linear(4, 8);
+ * head = new nn.Linear(8, 2);
+ * forward(x: Tensor) {
+ * return this.head.forward(this.hidden.forward(x).relu());
+ * }
+ * }
+ * const y = new Net().forward(zeros([3, 4])); // [3, 2]
+ */
 export abstract class Module {
-  /** Whether forward is for training: dropout drops, batch norm uses the batch. Set by train() and eval(). */
-  training = true;
+  #training = true;
   #registered: Map<string, Registration> | null = null;
   #hooks: Hooks | null = null;
 
@@ -75,7 +91,17 @@ export abstract class Module {
     noteForward(new.target.prototype);
   }
 
+  /** The module's output. Called as it is, like any method: there is no separate call that runs hooks. */
   abstract forward(...inputs: never[]): unknown;
+
+  /** Whether forward is for training: dropout drops, batch norm uses the batch. Set by train() and eval(). */
+  get training(): boolean {
+    return this.#training;
+  }
+  set training(on: boolean) {
+    if (on !== this.#training) noteChange();
+    this.#training = on;
+  }
 
   /** Assigns a tensor that belongs to the module's state but is not learned: a running mean, a mask. No scope() frees it. */
   registerBuffer(
@@ -115,6 +141,7 @@ export abstract class Module {
     );
   }
 
+  /** Modules directly inside this one, in the order of their assignment. */
   children(): Module[] {
     return this.namedChildren().map(([, m]) => m);
   }
@@ -129,6 +156,7 @@ export abstract class Module {
     return [[prefix, this], ...inside];
   }
 
+  /** This module and all inside it, each once, from the outside in. */
   modules(): Module[] {
     return this.namedModules().map(([, m]) => m);
   }
@@ -156,10 +184,12 @@ export abstract class Module {
     return this.namedParameters().map(([, p]) => p);
   }
 
+  /** All buffers, also those that the state dict leaves out, each once, by dotted name. */
   namedBuffers(): [string, Tensor][] {
     return this.#named((t) => !(t instanceof Parameter));
   }
 
+  /** All buffers, also those that the state dict leaves out, each once. */
   buffers(): Tensor[] {
     return this.namedBuffers().map(([, t]) => t);
   }
@@ -190,7 +220,7 @@ export abstract class Module {
 
   /** Forgets the gradients of all parameters. */
   zeroGrad(): void {
-    for (const p of this.parameters()) if (p.grad) p.grad = null;
+    for (const p of this.parameters()) if (p.requiresGrad) p.grad = null;
   }
 
   /** Converts parameters and buffers that are floats, or moves them to a device, where they stand: optimizers keep holding the same parameters. */
@@ -331,6 +361,7 @@ export abstract class Module {
     return "";
   }
 
+  /** A line for each module inside, with its options, as PyTorch prints them. */
   toString(): string {
     const inside = this.namedChildren();
     const name = `${this.constructor.name}(${this.describe()}`;
@@ -345,5 +376,6 @@ export abstract class Module {
 
 /** A module from one tensor to one tensor. */
 export interface Layer extends Module {
+  /** The output for x; what shapes go in and come out is the layer's affair. */
   forward(x: Tensor): Tensor;
 }

@@ -12,6 +12,7 @@ import { expectCount, type FactoryOptions } from "./linear.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 
+/** Options of BatchNorm1d, BatchNorm2d and BatchNorm3d. */
 export interface BatchNormLayerOptions extends FactoryOptions {
   /** Default 1e-5. */
   eps?: number;
@@ -30,11 +31,20 @@ abstract class BatchNorm extends Module {
   bias: Parameter | null;
   /** [c]; null unless running statistics are kept. In the state dict: running_mean, running_var, num_batches_tracked. */
   readonly runningMean!: Tensor | null;
+  /** [c], unbiased as in PyTorch; null unless running statistics are kept. */
   readonly runningVar!: Tensor | null;
+  /** int64 []: training batches seen; null unless running statistics are kept. */
   readonly numBatchesTracked!: Tensor | null;
+  /** Added to the variance. */
   readonly eps: number;
+  /** Share of a batch in the running statistics; null: their mean over all batches. */
   readonly momentum: number | null;
 
+  /**
+   * Weight 1 and bias 0 to begin with, where they are learned.
+   *
+   * @param numFeatures c, dimension 1 of x
+   */
   constructor(
     readonly numFeatures: number,
     { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true, dtype }: BatchNormLayerOptions = {},
@@ -121,6 +131,7 @@ export class BatchNorm3d extends BatchNorm {
   }
 }
 
+/** Options of InstanceNorm1d, InstanceNorm2d and InstanceNorm3d: BatchNorm's, with other defaults. */
 export interface InstanceNormLayerOptions extends FactoryOptions {
   /** Default 1e-5. */
   eps?: number;
@@ -134,6 +145,11 @@ export interface InstanceNormLayerOptions extends FactoryOptions {
 
 /** What the layers share: parameters and statistics as BatchNorm's, but none of them unless asked for. */
 abstract class InstanceNorm extends BatchNorm {
+  /**
+   * Weight 1 and bias 0 to begin with, where they are learned.
+   *
+   * @param numFeatures c, dimension 1 of x
+   */
   constructor(
     numFeatures: number,
     { affine = false, trackRunningStats = false, ...options }: InstanceNormLayerOptions = {},
@@ -176,6 +192,7 @@ export class InstanceNorm3d extends InstanceNorm {
   }
 }
 
+/** Options of LayerNorm. */
 export interface LayerNormOptions extends FactoryOptions {
   /** Default 1e-5. */
   eps?: number;
@@ -187,11 +204,20 @@ export interface LayerNormOptions extends FactoryOptions {
 
 /** Layer normalisation over the last dimensions (Ba, Kiros & Hinton 2016). */
 export class LayerNorm extends Module {
+  /** Of normalizedShape, at first 1; null unless elementwiseAffine. */
   weight: Parameter | null;
+  /** Of normalizedShape, at first 0; null unless elementwiseAffine and bias. */
   bias: Parameter | null;
+  /** The last extents of x, over which mean and variance are taken. */
   readonly normalizedShape: readonly number[];
+  /** Added to the variance. */
   readonly eps: number;
 
+  /**
+   * Weight 1 and bias 0 to begin with, where they are learned.
+   *
+   * @param normalizedShape the last extents of x; a number is the last one alone
+   */
   constructor(
     normalizedShape: number | readonly number[],
     { eps = 1e-5, elementwiseAffine = true, bias = true, dtype }: LayerNormOptions = {},
@@ -204,6 +230,7 @@ export class LayerNorm extends Module {
     this.bias = elementwiseAffine && bias ? parameter(() => zeros(this.normalizedShape, { dtype })) : null;
   }
 
+  /** Weight 1, bias 0. */
   resetParameters(): void {
     if (this.weight) constant_(this.weight, 1);
     if (this.bias) constant_(this.bias, 0);

@@ -7,7 +7,17 @@ import type { DType } from "../native.js";
 import { to } from "../ops/cast.js";
 import { attachTo, become, Tensor } from "../tensor.js";
 
+/**
+ * A tensor that a module learns: assigned to a property of a module it is found by parameters(), which a plain tensor
+ * is not.
+ *
+ * @example
+ * const scale = new nn.Parameter(ones([3])); // scale.requiresGrad is true
+ */
 export class Parameter extends Tensor {
+  /** In the types only: a plain tensor is no Parameter, since a module would not learn it. */
+  declare private readonly learned: true;
+
   /** A leaf on t's memory. No scope() frees it. */
   constructor(t: Tensor, { requiresGrad = true }: { requiresGrad?: boolean } = {}) {
     super(t.shape, t.dtype, t.storage);

@@ -63,6 +63,7 @@ function uninstall(op: string, module: Module, name: string): void {
   Object.defineProperty(module, name, { value: weight, configurable: true, enumerable: true, writable: true });
 }
 
+/** Options of weightNorm(). */
 export interface WeightNormOptions {
   /** The parameter to replace. Default "weight". */
   name?: string;
@@ -113,6 +114,7 @@ export function removeWeightNorm<M extends Module>(module: M, name = "weight"): 
   return module;
 }
 
+/** Options of spectralNorm(). */
 export interface SpectralNormOptions {
   /** The parameter to replace. Default "weight". */
   name?: string;

@@ -17,6 +17,12 @@ import { Module } from "./module.js";
 
 /** The largest element of each window. The stride is the kernel's size unless given. */
 export class MaxPool2d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param kernelSize [r, s], or one number for both
+   * @param options those of maxPool2d(): stride, padding, dilation, ceilMode
+   */
   constructor(
     readonly kernelSize: Pair,
     readonly options: MaxPool2dOptions = {},
@@ -33,6 +39,12 @@ export class MaxPool2d extends Module {
 
 /** The mean of each window. The stride is the kernel's size unless given. */
 export class AvgPool2d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param kernelSize [r, s], or one number for both
+   * @param options those of avgPool2d()
+   */
   constructor(
     readonly kernelSize: Pair,
     readonly options: AvgPool2dOptions = {},
@@ -49,6 +61,11 @@ export class AvgPool2d extends Module {
 
 /** The mean of each of `outputSize` cells: 1 is global average pooling. */
 export class AdaptiveAvgPool2d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param outputSize [p, q], or one number for both; null keeps the input's extent
+   */
   constructor(readonly outputSize: OutputSize) {
     super();
   }
@@ -62,6 +79,11 @@ export class AdaptiveAvgPool2d extends Module {
 
 /** The largest element of each of `outputSize` cells. */
 export class AdaptiveMaxPool2d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param outputSize [p, q], or one number for both; null keeps the input's extent
+   */
   constructor(readonly outputSize: OutputSize) {
     super();
   }

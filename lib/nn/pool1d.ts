@@ -20,6 +20,12 @@ import { Module } from "./module.js";
 
 /** The largest element of each window. The stride is the kernel's size unless given. */
 export class MaxPool1d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param kernelSize length of the window
+   * @param options those of maxPool1d()
+   */
   constructor(
     readonly kernelSize: number,
     readonly options: MaxPool1dOptions = {},
@@ -36,6 +42,12 @@ export class MaxPool1d extends Module {
 
 /** The mean of each window. The stride is the kernel's size unless given. */
 export class AvgPool1d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param kernelSize length of the window
+   * @param options those of avgPool1d()
+   */
   constructor(
     readonly kernelSize: number,
     readonly options: AvgPool1dOptions = {},
@@ -52,6 +64,13 @@ export class AvgPool1d extends Module {
 
 /** The p-norm of each window; see lpPool2d. */
 export class LPPool1d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param normType p, finite and above 0
+   * @param kernelSize length of the window
+   * @param options those of lpPool1d()
+   */
   constructor(
     readonly normType: number,
     readonly kernelSize: number,
@@ -69,6 +88,13 @@ export class LPPool1d extends Module {
 
 /** The p-norm of each window of [n, c, h, w] or [c, h, w]; see lpPool2d. */
 export class LPPool2d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param normType p, finite and above 0
+   * @param kernelSize [r, s], or one number for both
+   * @param options those of lpPool2d()
+   */
   constructor(
     readonly normType: number,
     readonly kernelSize: Pair,
@@ -86,6 +112,11 @@ export class LPPool2d extends Module {
 
 /** The mean of each of `outputSize` cells: 1 is global average pooling. */
 export class AdaptiveAvgPool1d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param outputSize number of cells
+   */
   constructor(readonly outputSize: number) {
     super();
   }
@@ -99,6 +130,11 @@ export class AdaptiveAvgPool1d extends Module {
 
 /** The largest element of each of `outputSize` cells. */
 export class AdaptiveMaxPool1d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param outputSize number of cells
+   */
   constructor(readonly outputSize: number) {
     super();
   }
@@ -112,12 +148,27 @@ export class AdaptiveMaxPool1d extends Module {
 
 /** The inverse of MaxPool1d as far as there is one: forward(x, index) with the indices of maxPool1dWithIndices. */
 export class MaxUnpool1d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param kernelSize of the pooling that is undone
+   * @param options stride and padding of that pooling
+   */
   constructor(
     readonly kernelSize: number,
-    readonly options: { stride?: number; padding?: number } = {},
+    readonly options: {
+      /** Of the pooling that is undone. Default kernelSize. */
+      stride?: number;
+      /** Of the pooling that is undone. Default 0. */
+      padding?: number;
+    } = {},
   ) {
     super();
   }
+  /**
+   * x: pooled, index: where each element came from. outputSize: the length before pooling, where padding and stride
+   * leave several.
+   */
   forward(x: Tensor, index: Tensor, { outputSize }: { outputSize?: number } = {}): Tensor {
     return maxUnpool1d(x, index, this.kernelSize, { ...this.options, outputSize });
   }
@@ -128,12 +179,27 @@ export class MaxUnpool1d extends Module {
 
 /** The inverse of MaxPool2d as far as there is one: forward(x, index) with the indices of maxPool2dWithIndices. */
 export class MaxUnpool2d extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param kernelSize of the pooling that is undone
+   * @param options stride and padding of that pooling
+   */
   constructor(
     readonly kernelSize: Pair,
-    readonly options: { stride?: Pair; padding?: Pair } = {},
+    readonly options: {
+      /** Of the pooling that is undone. Default kernelSize. */
+      stride?: Pair;
+      /** Of the pooling that is undone. Default 0. */
+      padding?: Pair;
+    } = {},
   ) {
     super();
   }
+  /**
+   * x: pooled, index: where each element came from. outputSize: [h, w] before pooling, where padding and stride leave
+   * several.
+   */
   forward(x: Tensor, index: Tensor, { outputSize }: { outputSize?: Pair } = {}): Tensor {
     return maxUnpool2d(x, index, this.kernelSize, { ...this.options, outputSize });
   }

@@ -19,6 +19,7 @@ import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 import { steps } from "./steps.js";
 
+/** Options of RNN, LSTM and GRU. */
 export interface RecurrentOptions extends FactoryOptions, GeneratorOption {
   /** Layers on top of each other. Default 1. */
   numLayers?: number;
@@ -32,6 +33,7 @@ export interface RecurrentOptions extends FactoryOptions, GeneratorOption {
   bidirectional?: boolean;
 }
 
+/** What one call of RNN, LSTM or GRU is told about its sequences. */
 export interface SequenceOptions {
   /**
    * How many steps of each sequence count, 1 to t: [n] integers. What lies behind is not read, the final state is that
@@ -61,12 +63,22 @@ const PARTS = [
 ] as const;
 
 abstract class Recurrent extends Module {
+  /** Layers on top of each other. */
   readonly numLayers: number;
+  /** Whether x and y are [n, t, ...] and not [t, n, ...]. */
   readonly batchFirst: boolean;
+  /** Probability of dropout between layers, in training. */
   readonly dropout: number;
+  /** Whether a second state reads backwards. */
   readonly bidirectional: boolean;
   readonly #random: GeneratorOption;
 
+  /**
+   * Parameters start as resetParameters() sets them; the state starts at 0 in every call that is given none.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of the state
+   */
   constructor(
     gates: number,
     readonly inputSize: number,
@@ -116,6 +128,7 @@ abstract class Recurrent extends Module {
   get outputSize(): number {
     return this.projSize || this.hiddenSize;
   }
+  /** 2 where bidirectional, else 1. */
   get directions(): number {
     return this.bidirectional ? 2 : 1;
   }
@@ -134,6 +147,7 @@ abstract class Recurrent extends Module {
     ) as unknown as Weights;
   }
 
+  /** PyTorch's initial values: all parameters drawn evenly within 1 / sqrt(hiddenSize). */
   resetParameters(): void {
     const bound = 1 / Math.sqrt(this.hiddenSize);
     for (const p of this.parameters()) init.uniform_(p, -bound, bound);
@@ -249,8 +263,15 @@ abstract class Recurrent extends Module {
  * const [y, h] = rnn.forward(randn([2, 5, 8])); // [2, 5, 16] and [1, 2, 16]
  */
 export class RNN extends Recurrent {
+  /** What the sums go through. */
   readonly nonlinearity: "tanh" | "relu";
 
+  /**
+   * Parameters start as resetParameters() sets them; the state starts at 0 in every call that is given none.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of h
+   */
   constructor(
     inputSize: number,
     hiddenSize: number,
@@ -286,6 +307,13 @@ export class RNN extends Recurrent {
  * const [y, [h, c]] = lstm.forward(randn([5, 2, 8]), undefined, { lengths: [5, 3] }); // [5, 2, 32], [2, 2, 16] twice
  */
 export class LSTM extends Recurrent {
+  /**
+   * Parameters start as resetParameters() sets them; the state starts at 0 in every call that is given none.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of c, and of h unless projSize is given
+   * @param options projSize: features that h is projected to, below hiddenSize; 0 (default) for none
+   */
   constructor(
     inputSize: number,
     hiddenSize: number,
@@ -326,6 +354,12 @@ export class LSTM extends Recurrent {
  * const [y, h] = gru.forward(randn([5, 2, 8])); // [5, 2, 16] and [2, 2, 16]
  */
 export class GRU extends Recurrent {
+  /**
+   * Parameters start as resetParameters() sets them; the state starts at 0 in every call that is given none.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of h
+   */
   constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
     super(3, inputSize, hiddenSize, options);
   }

@@ -15,6 +15,7 @@ import { expectCount, type FactoryOptions } from "./linear.js";
 import { Module } from "./module.js";
 import { type Parameter, parameter } from "./parameter.js";
 
+/** Options of RNNCell, LSTMCell and GRUCell. */
 export interface CellOptions extends FactoryOptions {
   /** Default true. */
   bias?: boolean;
@@ -22,11 +23,21 @@ export interface CellOptions extends FactoryOptions {
 
 /** Weights of a cell: [gates size, in] and [gates size, size], all within 1 / sqrt(size) at the start. */
 abstract class Cell extends Module {
+  /** [gates hiddenSize, inputSize], for x. */
   weightIh: Parameter;
+  /** [gates hiddenSize, hiddenSize], for h. */
   weightHh: Parameter;
+  /** [gates hiddenSize]; null with { bias: false }. */
   biasIh: Parameter | null;
+  /** [gates hiddenSize]; null with { bias: false }. */
   biasHh: Parameter | null;
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of the state
+   */
   constructor(
     gates: number,
     readonly inputSize: number,
@@ -47,6 +58,7 @@ abstract class Cell extends Module {
     this.resetParameters();
   }
 
+  /** PyTorch's initial values: all parameters drawn evenly within 1 / sqrt(hiddenSize). */
   resetParameters(): void {
     const bound = 1 / Math.sqrt(this.hiddenSize);
     for (const p of this.parameters()) init.uniform_(p, -bound, bound);
@@ -85,8 +97,15 @@ abstract class Cell extends Module {
 
 /** h' = tanh(W_ih x + b_ih + W_hh h + b_hh) (Elman 1990), or relu instead of tanh. */
 export class RNNCell extends Cell {
+  /** What the sums go through. */
   readonly nonlinearity: "tanh" | "relu";
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of h
+   */
   constructor(
     inputSize: number,
     hiddenSize: number,
@@ -108,6 +127,12 @@ export class RNNCell extends Cell {
 
 /** Long short-term memory (Hochreiter & Schmidhuber 1997): c' = f c + i g, h' = o tanh c'. Rows of the weights: i, f, g, o. */
 export class LSTMCell extends Cell {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of h and c
+   */
   constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
     super(4, inputSize, hiddenSize, options);
   }
@@ -123,6 +148,12 @@ export class LSTMCell extends Cell {
 
 /** Gated recurrent unit (Cho et al. 2014): h' = (1 - z) n + z h. Rows of the weights: r, z, n. */
 export class GRUCell extends Cell {
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param inputSize features of x
+   * @param hiddenSize features of h
+   */
   constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
     super(3, inputSize, hiddenSize, options);
   }

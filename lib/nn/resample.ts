@@ -11,6 +11,12 @@ import { Module } from "./module.js";
 
 /** Every window of [n, c, h, w] as a column: [n, c r s, p q]. */
 export class Unfold extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param kernelSize [r, s], or one number for both
+   * @param options those of unfold(): stride, padding, dilation
+   */
   constructor(
     readonly kernelSize: Pair,
     readonly options: UnfoldOptions = {},
@@ -27,6 +33,13 @@ export class Unfold extends Module {
 
 /** Columns [n, c r s, p q] added up where their windows lie in [n, c, h, w]. */
 export class Fold extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param outputSize [h, w] of the result
+   * @param kernelSize [r, s], or one number for both
+   * @param options those of the unfold() that made the columns
+   */
   constructor(
     readonly outputSize: Pair,
     readonly kernelSize: Pair,
@@ -44,6 +57,11 @@ export class Fold extends Module {
 
 /** interpolate() with these options: to a size, or by a factor. */
 export class Upsample extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param options those of interpolate(); size or scaleFactor must be among them
+   */
   constructor(readonly options: InterpolateOptions) {
     super();
   }
@@ -59,6 +77,11 @@ export class Upsample extends Module {
 
 /** [..., c f f, h, w] to [..., c, h f, w f] (Shi et al. 2016). */
 export class PixelShuffle extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param upscaleFactor f; f^2 must divide the channels
+   */
   constructor(readonly upscaleFactor: number) {
     super();
   }
@@ -72,6 +95,11 @@ export class PixelShuffle extends Module {
 
 /** [..., c, h f, w f] to [..., c f f, h, w]. */
 export class PixelUnshuffle extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param downscaleFactor f; must divide height and width
+   */
   constructor(readonly downscaleFactor: number) {
     super();
   }
@@ -85,6 +113,11 @@ export class PixelUnshuffle extends Module {
 
 /** Channels of [n, c, ...] dealt out over groups (Zhang et al. 2018). */
 export class ChannelShuffle extends Module {
+  /**
+   * Holds what every call uses; nothing is learned.
+   *
+   * @param groups must divide the channels
+   */
   constructor(readonly groups: number) {
     super();
   }

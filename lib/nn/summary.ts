@@ -9,6 +9,7 @@ import { zeros } from "../ops/create.js";
 import { checkShape, Tensor } from "../tensor.js";
 import type { Module } from "./module.js";
 
+/** Options of Module.summary(). */
 export interface SummaryOptions {
   /** Of the zeros that forward is run on. Default: that of the first parameter. */
   dtype?: DType;

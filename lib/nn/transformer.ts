@@ -17,6 +17,7 @@ import { expectCount, type FactoryOptions, Linear } from "./linear.js";
 import { Module } from "./module.js";
 import { LayerNorm } from "./norm.js";
 
+/** Options of the layers of transformers. */
 export interface TransformerLayerOptions extends FactoryOptions, GeneratorOption {
   /** Width of the feed-forward part. Default 2048. */
   dimFeedforward?: number;
@@ -24,6 +25,7 @@ export interface TransformerLayerOptions extends FactoryOptions, GeneratorOption
   dropout?: number;
   /** Of the feed-forward part; a function of one's own is allowed. Default relu. */
   activation?: "relu" | "gelu" | ((x: Tensor) => Tensor);
+  /** Added to the variance by the norms. Default 1e-5. */
   layerNormEps?: number;
   /** [n, t, e] instead of PyTorch's default [t, n, e]. Default false. */
   batchFirst?: boolean;
@@ -51,6 +53,7 @@ export interface EncoderCallOptions {
   isCausal?: boolean;
 }
 
+/** What a decoder is told about its inputs; bool masks are true where PyTorch's are: at what is left out. */
 export interface DecoderCallOptions {
   /** [t, t] */
   tgtMask?: Tensor | null;
@@ -62,6 +65,7 @@ export interface DecoderCallOptions {
   memoryKeyPaddingMask?: Tensor | null;
   /** Position i of tgt sees 0 to i only. Default false. */
   tgtIsCausal?: boolean;
+  /** Position i of tgt sees 0 to i of memory only. Default false. */
   memoryIsCausal?: boolean;
 }
 
@@ -73,17 +77,32 @@ export interface DecoderCallOptions {
  * const y = layer.forward(randn([2, 5, 16])); // [2, 5, 16]
  */
 export class TransformerEncoderLayer extends Module {
+  /** Attention of src to itself. */
   selfAttn: MultiheadAttention;
+  /** dModel to dimFeedforward, before the activation. */
   linear1: Linear;
+  /** Between the activation and linear2. */
   dropout: Dropout;
+  /** dimFeedforward to dModel. */
   linear2: Linear;
+  /** Of the attention: behind its residual sum, or before it with normFirst. */
   norm1: LayerNorm;
+  /** Of the feed-forward part: behind its residual sum, or before it with normFirst. */
   norm2: LayerNorm;
+  /** Of the attention's output. */
   dropout1: Dropout;
+  /** Of the feed-forward part's output. */
   dropout2: Dropout;
+  /** Whether the norms stand before attention and feed-forward. */
   readonly normFirst: boolean;
   readonly #activation: (x: Tensor) => Tensor;
 
+  /**
+   * Parameters start as those of the modules inside.
+   *
+   * @param dModel e, features of src
+   * @param nhead heads; must divide dModel
+   */
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super();
     const { dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5, batchFirst, normFirst = false, bias } = options;
@@ -125,20 +144,38 @@ export class TransformerEncoderLayer extends Module {
 
 /** Self-attention, attention to the encoder's output, and a feed-forward part, each with a residual connection and a LayerNorm. */
 export class TransformerDecoderLayer extends Module {
+  /** Attention of tgt to itself. */
   selfAttn: MultiheadAttention;
+  /** Attention of tgt to memory. */
   multiheadAttn: MultiheadAttention;
+  /** dModel to dimFeedforward, before the activation. */
   linear1: Linear;
+  /** Between the activation and linear2. */
   dropout: Dropout;
+  /** dimFeedforward to dModel. */
   linear2: Linear;
+  /** Of the self-attention: behind its residual sum, or before it with normFirst. */
   norm1: LayerNorm;
+  /** Of the attention to memory. */
   norm2: LayerNorm;
+  /** Of the feed-forward part. */
   norm3: LayerNorm;
+  /** Of the self-attention's output. */
   dropout1: Dropout;
+  /** Of the output of the attention to memory. */
   dropout2: Dropout;
+  /** Of the feed-forward part's output. */
   dropout3: Dropout;
+  /** Whether the norms stand before the three parts. */
   readonly normFirst: boolean;
   readonly #activation: (x: Tensor) => Tensor;
 
+  /**
+   * Parameters start as those of the modules inside.
+   *
+   * @param dModel e, features of tgt and memory
+   * @param nhead heads; must divide dModel
+   */
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super();
     const { dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5, batchFirst, normFirst = false, bias } = options;
@@ -189,9 +226,17 @@ export class TransformerDecoderLayer extends Module {
 
 /** `numLayers` layers that `make` answers one after the other; a LayerNorm after the last where given. */
 export class TransformerEncoder extends Module {
+  /** The layers, first to last. */
   layers: ModuleList<TransformerEncoderLayer>;
+  /** Of the last layer's output, or null. */
   norm: LayerNorm | null;
 
+  /**
+   * Parameters start as those of the modules inside.
+   *
+   * @param make the layer of each number; PyTorch copies one layer instead
+   * @param numLayers how often make is called
+   */
   constructor(
     make: (layer: number) => TransformerEncoderLayer,
     readonly numLayers: number,
@@ -203,6 +248,7 @@ export class TransformerEncoder extends Module {
     this.norm = norm;
   }
 
+  /** src: as the layers take it. The options go to every layer. Returns the same shape. */
   forward(src: Tensor, options: EncoderCallOptions = {}): Tensor {
     let x = src;
     for (const layer of this.layers) x = layer.forward(x, options);
@@ -212,9 +258,17 @@ export class TransformerEncoder extends Module {
 
 /** `numLayers` layers that `make` answers one after the other; a LayerNorm after the last where given. */
 export class TransformerDecoder extends Module {
+  /** The layers, first to last. */
   layers: ModuleList<TransformerDecoderLayer>;
+  /** Of the last layer's output, or null. */
   norm: LayerNorm | null;
 
+  /**
+   * Parameters start as those of the modules inside.
+   *
+   * @param make the layer of each number; PyTorch copies one layer instead
+   * @param numLayers how often make is called
+   */
   constructor(
     make: (layer: number) => TransformerDecoderLayer,
     readonly numLayers: number,
@@ -226,6 +280,7 @@ export class TransformerDecoder extends Module {
     this.norm = norm;
   }
 
+  /** tgt and memory: as the layers take them. memory and options go to every layer. Returns tgt's shape. */
   forward(tgt: Tensor, memory: Tensor, options: DecoderCallOptions = {}): Tensor {
     let x = tgt;
     for (const layer of this.layers) x = layer.forward(x, memory, options);
@@ -233,6 +288,7 @@ export class TransformerDecoder extends Module {
   }
 }
 
+/** Options of Transformer: sizes and counts, and what its layers take. */
 export interface TransformerOptions extends TransformerLayerOptions {
   /** Features. Default 512. */
   dModel?: number;
@@ -244,9 +300,13 @@ export interface TransformerOptions extends TransformerLayerOptions {
   numDecoderLayers?: number;
 }
 
+/** What one call of Transformer is told: the encoder's masks, and the decoder's. */
 export interface TransformerCallOptions extends DecoderCallOptions {
+  /** [s, s] or [n heads, s, s], for the encoder. */
   srcMask?: Tensor | null;
+  /** [n, s], for the encoder; the decoder's view of memory has memoryKeyPaddingMask. */
   srcKeyPaddingMask?: Tensor | null;
+  /** Position i of src sees 0 to i only. Default false. */
   srcIsCausal?: boolean;
 }
 
@@ -258,9 +318,16 @@ export interface TransformerCallOptions extends DecoderCallOptions {
  * const y = net.forward(randn([6, 2, 8]), randn([4, 2, 8]), { tgtIsCausal: true }); // [4, 2, 8]
  */
 export class Transformer extends Module {
+  /** Of src, with a LayerNorm at its end. */
   encoder: TransformerEncoder;
+  /** Of tgt, with a LayerNorm at its end. */
   decoder: TransformerDecoder;
 
+  /**
+   * Parameters start as resetParameters() sets them.
+   *
+   * @param options dModel must be a multiple of nhead
+   */
   constructor({
     dModel = 512,
     nhead = 8,
@@ -277,6 +344,7 @@ export class Transformer extends Module {
     this.resetParameters();
   }
 
+  /** PyTorch's initial values: xavierUniform_ for all parameters with more than one dimension; the others stay. */
   resetParameters(): void {
     for (const p of this.parameters()) if (p.ndim > 1) init.xavierUniform_(p);
   }
@@ -288,7 +356,7 @@ export class Transformer extends Module {
     return this.decoder.forward(tgt, memory, rest);
   }
 
-  /** [size, size]: 0 up to the diagonal, -inf beyond it. `isCausal` does the same without a mask. */
+  /** A mask [size, size]: 0 up to the diagonal, -inf beyond it. `isCausal` does the same without a mask. */
   static generateSquareSubsequentMask(size: number): Tensor {
     const sees = lessEqual(arange(size), unsqueeze(arange(size), 1));
     return where(sees, full([], 0), Number.NEGATIVE_INFINITY);
@@ -300,9 +368,16 @@ export class Transformer extends Module {
  * p[i, 2j] = sin(i / 10000^(2j / e)), p[i, 2j + 1] = cos of the same; then dropout.
  */
 export class PositionalEncoding extends Module {
+  /** [maxLength, dModel], float: the table; not in the state dict. */
   pe!: Tensor;
+  /** Of the sum. */
   dropout: Dropout;
 
+  /**
+   * Computes the table; nothing is learned.
+   *
+   * @param dModel features of x
+   */
   constructor(
     readonly dModel: number,
     { maxLength = 5000, dropout = 0.1, batchFirst = false, dtype, generator }: PositionalEncodingOptions = {},
@@ -321,6 +396,7 @@ export class PositionalEncoding extends Module {
     });
     this.registerBuffer("pe", table, { persistent: false });
   }
+  /** Whether x is [n, t, e] and not [t, n, e]. */
   readonly batchFirst: boolean;
 
   /** [t, n, e], or [n, t, e] with batchFirst. */
@@ -338,6 +414,7 @@ export class PositionalEncoding extends Module {
   }
 }
 
+/** Options of PositionalEncoding. */
 export interface PositionalEncodingOptions extends FactoryOptions, GeneratorOption {
   /** Positions that the table has. Default 5000. */
   maxLength?: number;

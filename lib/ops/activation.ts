@@ -97,9 +97,11 @@ export function prelu(x: Tensor, weight: Tensor): Tensor {
   }));
 }
 
+/** Options of rrelu. */
 export interface RreluOptions extends GeneratorOption {
-  /** Bounds of the slope. Defaults 1/8 and 1/3. */
+  /** Lower bound of the slope. Default 1/8. */
   lower?: number;
+  /** Upper bound of the slope. Default 1/3. */
   upper?: number;
   /** Whether slopes are drawn, one an element; else all are (lower + upper) / 2. Default false. */
   training?: boolean;

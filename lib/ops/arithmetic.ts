@@ -5,7 +5,7 @@ import { algebra, record } from "../autograd.js";
 import type { BinaryName } from "../kernels.js";
 import { k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";
-import { binary, dtypeBeside, floatOperands, type Operand, operands } from "./binary.js";
+import { binary, dtypeBeside, floatOperands, type Operand, operands, scalar } from "./binary.js";
 import { to } from "./cast.js";
 import { broadcastShapes, broadcastStrides, expectComputes, stridedSize } from "./common.js";
 import { zerosLike } from "./create.js";
@@ -154,9 +154,10 @@ export function logicalNot(x: Tensor): Tensor {
   return y;
 }
 
-/** a where `condition` is true, b elsewhere; all three broadcast. */
+/** a where `condition` is true, b elsewhere; all three broadcast. Two numbers give float32. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  const [p, q] = operands("where", a, b);
+  const numbers = typeof a === "number" && typeof b === "number";
+  const [p, q] = numbers ? [scalar(a, "float32"), scalar(b, "float32")] : operands("where", a, b);
   const c = to(condition, "bool");
   const shape = broadcastShapes("where", broadcastShapes("where", c.shape, p.shape), q.shape);
   const y = empty(shape, p.dtype);

@@ -19,6 +19,7 @@ import { dropout, type GeneratorOption } from "./random.js";
 import { amax, sum, sumTo } from "./reduce.js";
 import { expand, reshape, slice, unsqueeze } from "./shape.js";
 
+/** Options of scaledDotProductAttention and attentionWithWeights. */
 export interface AttentionOptions extends GeneratorOption {
   /**
    * Broadcasts to the scores [..., t, s]. bool: true where a query may look; floats of q's dtype: added to the scores. A

@@ -9,6 +9,7 @@ import { empty, Tensor } from "../tensor.js";
 import { to } from "./cast.js";
 import { broadcastShapes, broadcastStrides, expectComputes, isFloat, promote, stridedSize } from "./common.js";
 
+/** A tensor, or a number: it takes the dtype of the tensor beside it, as in PyTorch. */
 export type Operand = Tensor | number;
 
 /** y of `dtype` from a and b of one dtype, broadcast. */

@@ -12,10 +12,11 @@ import { full } from "./create.js";
 import { abs } from "./elementwise.js";
 import { all } from "./reduce.js";
 
+/** Options of isclose and allclose: a is close to b where |a - b| <= atol + rtol |b|. */
 export interface CloseOptions {
   /** Relative to |b|. Default 1e-5. */
   rtol?: number;
-  /** Default 1e-8. */
+  /** Absolute, which decides near b = 0. Default 1e-8. */
   atol?: number;
   /** Whether NaN is close to NaN. Default false. */
   equalNan?: boolean;

@@ -3,6 +3,7 @@
  */
 import { isGradEnabled } from "../autograd.js";
 import { expect, ShapeError, show } from "../errors.js";
+import { currentRecording } from "../live.js";
 import { type DType, FLOATS } from "../native.js";
 import { Tensor } from "../tensor.js";
 import { to } from "./cast.js";
@@ -140,6 +141,7 @@ export function checkIndices(op: string, what: string, t: Tensor, limit: number,
 
 /** Notes an in-place write: saved values and known ranges of the storage no longer hold. */
 export function written(t: Tensor): void {
+  currentRecording()?.written.add(t.storage);
   t.storage.version++;
   t.storage.range = null;
 }

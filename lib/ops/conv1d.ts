@@ -5,8 +5,9 @@ import type { Tensor } from "../tensor.js";
 import { checkConvolution, convolve } from "./convolve.js";
 import { reshape } from "./shape.js";
 
+/** Options of conv1d. */
 export interface Conv1dOptions {
-  /** Default 1. */
+  /** Distance between the places where the kernel is laid. Default 1. */
   stride?: number;
   /** Zeros at both ends; "same" keeps the length (stride 1), "valid" is 0. Default 0. */
   padding?: number | "same" | "valid";

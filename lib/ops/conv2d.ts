@@ -11,8 +11,9 @@ import { checkConvolution, convolve } from "./convolve.js";
 
 export type { Pair };
 
+/** Options of conv2d. A pair is [vertical, horizontal]; one number stands for both. */
 export interface Conv2dOptions {
-  /** Default 1. */
+  /** Distance between the places where the kernel is laid. Default 1. */
   stride?: Pair;
   /** Zeros around x; "same" keeps the extents (stride 1), "valid" is 0. Default 0. */
   padding?: Pair | "same" | "valid";

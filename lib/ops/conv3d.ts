@@ -11,8 +11,9 @@ import { permute, reshape } from "./shape.js";
 /** One number for all three directions, or [depth, vertical, horizontal]. */
 export type Triple = number | readonly [number, number, number];
 
+/** Options of conv3d. A triple is [depth, vertical, horizontal]; one number stands for all three. */
 export interface Conv3dOptions {
-  /** Default 1. */
+  /** Distance between the places where the kernel is laid. Default 1. */
   stride?: Triple;
   /** Zeros around x; "same" keeps the extents (stride 1), "valid" is 0. Default 0. */
   padding?: Triple | "same" | "valid";

@@ -24,8 +24,11 @@ interface Options<A> {
   /** Distance between the taps. Default 1. */
   dilation?: A;
 }
+/** Options of convTranspose1d, numbers throughout. */
 export interface ConvTranspose1dOptions extends Options<number> {}
+/** Options of convTranspose2d; a pair is [vertical, horizontal]. */
 export interface ConvTranspose2dOptions extends Options<Pair> {}
+/** Options of convTranspose3d; a triple is [depth, vertical, horizontal]. */
 export interface ConvTranspose3dOptions extends Options<Triple> {}
 
 /**

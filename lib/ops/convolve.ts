@@ -44,6 +44,7 @@ export type PerAxis = number | readonly number[];
 /** How the extents of x and of a weight are called, by the number of spatial axes. */
 export const LETTERS = { 1: ["l", "s"], 2: ["h,w", "r,s"], 3: ["d,h,w", "t,r,s"] } as const;
 
+/** Where the windows of a convolution lie, one number an axis. */
 export interface Windows {
   /** With the border that padding "same" needs at the end of even kernels. */
   x: Tensor;

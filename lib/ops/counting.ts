@@ -30,8 +30,9 @@ import { cumsum, diff } from "./scan.js";
 import { cat, reshape, slice } from "./shape.js";
 import { argsort, searchsorted } from "./sort.js";
 
+/** What unique and uniqueConsecutive give. */
 export interface Unique {
-  /** [n] */
+  /** `[n]`: each value once, of x's dtype; in rising order from unique, in x's order from uniqueConsecutive. */
   values: Tensor;
   /** Which of the values each element of x is: int32, x's shape. */
   inverse: Tensor;
@@ -77,6 +78,7 @@ export function uniqueConsecutive(x: Tensor): Unique {
   });
 }
 
+/** Options of bincount. */
 export interface BincountOptions {
   /** What each element counts, of x's shape and a float dtype, with a gradient. Default 1 each. */
   weights?: Tensor;
@@ -156,6 +158,7 @@ function count(
   return scatterAdd(zeros([bins], { dtype: x.dtype }), 0, where(inside, maximum(bin, 0), 0), weights);
 }
 
+/** Options of histogram. */
 export interface HistogramOptions {
   /** The ends where `bins` is a number. Default x's smallest and largest element. */
   range?: readonly [low: number, high: number];
@@ -163,6 +166,14 @@ export interface HistogramOptions {
   weight?: Tensor;
   /** Divided by the total and each bin's width, so that the integral is 1. Default false. */
   density?: boolean;
+}
+
+/** What histogram gives. */
+export interface Histogram {
+  /** `[bins]`: how many elements fall into each bin, what they weigh, or their density; of x's dtype. */
+  hist: Tensor;
+  /** `[bins + 1]`: the edges, ascending. */
+  binEdges: Tensor;
 }
 
 /**
@@ -175,7 +186,7 @@ export function histogram(
   given: Tensor,
   bins: number | Tensor = 100,
   { range, weight, density = false }: HistogramOptions = {},
-): { hist: Tensor; binEdges: Tensor } {
+): Histogram {
   const x = flatFloats("histogram", given);
   const binEdges = typeof bins === "number" ? equalEdges(x, bins, range) : bins;
   expect(binEdges.ndim === 1 && binEdges.size >= 2, "histogram", "edges of shape [2 or more]", show(binEdges.shape));

@@ -4,19 +4,11 @@
 import { algebra } from "../autograd.js";
 import { ShapeError } from "../errors.js";
 import { type DType, k } from "../native.js";
-import {
-  arrayClass,
-  checkShape,
-  empty,
-  fromTyped,
-  isDType,
-  type NestedNumbers,
-  type Tensor,
-  type TypedArray,
-} from "../tensor.js";
+import { arrayClass, checkShape, empty, fromTyped, isDType, type Tensor, type TypedArray } from "../tensor.js";
 
+/** Options of every function that makes a tensor. */
 export interface CreateOptions {
-  /** Default float32 (for typed arrays: their own dtype). */
+  /** Dtype of the elements. Default float32 (for typed arrays: their own dtype). */
   dtype?: DType;
   /** Makes the tensor a leaf with a gradient. Default false. */
   requiresGrad?: boolean;
@@ -44,17 +36,19 @@ function dtypeOfArray(array: TypedArray): DType {
   );
 }
 
-function shapeOfNested(data: NestedNumbers): number[] {
+const isNested = (data: NestedValues): data is readonly NestedValues[] => Array.isArray(data);
+
+function shapeOfNested(data: NestedValues): number[] {
   const shape: number[] = [];
-  for (let level: NestedNumbers = data; Array.isArray(level); level = level[0]!) {
+  for (let level = data; isNested(level); level = level[0]!) {
     shape.push(level.length);
     if (level.length === 0) break;
   }
   return shape;
 }
 
-function flatten(data: NestedNumbers, shape: number[], depth: number, into: number[]): void {
-  if (!Array.isArray(data)) {
+function flatten(data: NestedValues, shape: number[], depth: number, into: number[]): void {
+  if (!isNested(data)) {
     if (depth !== shape.length)
       throw new ShapeError("tensor: expected nested arrays of even depth, got a number beside an array");
     if (typeof data === "boolean") data = data ? 1 : 0;
@@ -77,18 +71,23 @@ function toTyped(values: number[], dtype: DType): TypedArray {
   return Class.from(values);
 }
 
+/** Numbers or booleans, alone or in arrays of arrays of equal lengths. */
+export type NestedValues = number | boolean | readonly NestedValues[];
+/** What tensor() copies. The bits of 16-bit floats, a Uint16Array, are no values. */
+export type TensorData = NestedValues | Exclude<TypedArray, Uint16Array>;
+
 /**
- * A tensor of the given values: a number, nested arrays, or a typed array (copied) with a shape.
+ * A tensor of the given values: a number, nested arrays, or a typed array (copied). Typed and flat arrays may be followed by
+ * a shape; default [length].
  *
- * @param shape for typed and flat arrays; default [length]
  * @example
  * const x = tensor([[1, 2], [3, 4]]);
  * const bytes = tensor(new Uint8Array(6), [2, 3]);
  */
-export function tensor(data: NestedNumbers | TypedArray, options?: CreateOptions): Tensor;
-export function tensor(data: NestedNumbers | TypedArray, shape: readonly number[], options?: CreateOptions): Tensor;
+export function tensor(data: TensorData, options?: CreateOptions): Tensor;
+export function tensor(data: TensorData, shape: readonly number[], options?: CreateOptions): Tensor;
 export function tensor(
-  data: NestedNumbers | TypedArray,
+  data: TensorData,
   shapeOrOptions?: readonly number[] | CreateOptions,
   last?: CreateOptions,
 ): Tensor {
@@ -101,9 +100,9 @@ export function tensor(
     return finish(dtype === own ? t : cast(t, dtype), options);
   }
   const dtype = checkDType("tensor", options.dtype ?? "float32");
-  const shape = shapeOfNested(data);
+  const shape = shapeOfNested(data as NestedValues);
   const values: number[] = [];
-  flatten(data, shape, 0, values);
+  flatten(data as NestedValues, shape, 0, values);
   if (dtype === "bfloat16" || dtype === "float16")
     return finish(cast(fromTyped(Float32Array.from(values), given ?? shape, "float32"), dtype), options);
   return finish(fromTyped(toTyped(values, dtype), given ?? shape, dtype), options);

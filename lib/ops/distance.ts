@@ -5,49 +5,15 @@ import { record } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
-import { add, div, equal, mul, notEqual, sub, where } from "./arithmetic.js";
-import { to } from "./cast.js";
+import { add, div, equal, mul, sub, where } from "./arithmetic.js";
 import { broadcastShapes, expectFloat, expectSameDType, normalizeAxis } from "./common.js";
-import { zerosLike } from "./create.js";
-import { abs, clamp, powScalar, relu, sign, sqrt } from "./elementwise.js";
+import { clamp, relu, sqrt } from "./elementwise.js";
 import { matmul } from "./matmul.js";
-import { amax, amin, sum } from "./reduce.js";
+import { pNorm, pNormGrad } from "./pNorm.js";
+import { sum } from "./reduce.js";
 import { expand, reshape, unsqueeze } from "./shape.js";
 
-/**
- * (sum |x|^p)^(1/p) over `axes`, which are kept with extent 1; the gradient is 0 where the norm is.
- */
-export function pNorm(op: string, x: Tensor, p: number, axes: readonly number[]): Tensor {
-  if (typeof p !== "number" || Number.isNaN(p)) throw new TypeError(`${op}: expected a number as p, got ${p}`);
-  const y = pNormOf(x.node === null ? x : x.detach(), p, axes);
-  return record(y, "norm", { x }, { x, y }, (dy, { x, y }) => ({ x: () => pNormGrad(dy, x, y, p, axes) }));
-}
-
-function pNormOf(x: Tensor, p: number, axes: readonly number[]): Tensor {
-  const keep = { keepDims: true };
-  if (p === 0) return sum(to(notEqual(x, 0), x.dtype), axes, keep);
-  if (p === Number.POSITIVE_INFINITY) return amax(abs(x), axes, keep);
-  if (p === Number.NEGATIVE_INFINITY) return amin(abs(x), axes, keep);
-  if (p === 1) return sum(abs(x), axes, keep);
-  if (p === 2) return sqrt(sum(mul(x, x), axes, keep));
-  return powScalar(sum(powScalar(abs(x), p), axes, keep), 1 / p);
-}
-
-/** dx of y = |x|_p over `axes`, in ops. */
-function pNormGrad(dy: Tensor, x: Tensor, y: Tensor, p: number, axes: readonly number[]): Tensor {
-  if (p === 0) return zerosLike(x);
-  if (p === 1) return mul(sign(x), dy);
-  if (!Number.isFinite(p)) {
-    // The largest (smallest) elements share it.
-    const best = to(equal(abs(x), y), x.dtype);
-    return mul(mul(best, sign(x)), div(dy, sum(best, axes, { keepDims: true })));
-  }
-  // sign(x) (|x| / y)^(p - 1) dy, and 0 where y is
-  const none = equal(y, 0);
-  const ratio = div(x, where(none, 1, y));
-  return mul(where(none, 0, dy), p === 2 ? ratio : mul(sign(ratio), powScalar(abs(ratio), p - 1)));
-}
-
+/** Options of cdist. */
 export interface CdistOptions {
   /** The norm of the difference: any number from 0 up, or Infinity. Default 2. */
   p?: number;
@@ -114,6 +80,7 @@ function safeRoot(x: Tensor): Tensor {
   return where(none, 0, sqrt(where(none, 1, x)));
 }
 
+/** Options of pairwiseDistance. */
 export interface PairwiseDistanceOptions {
   /** The norm. Default 2. */
   p?: number;
@@ -136,6 +103,7 @@ export function pairwiseDistance(
   return keepDims ? y : reshape(y, y.shape.slice(0, -1));
 }
 
+/** Options of cosineSimilarity. */
 export interface CosineSimilarityOptions {
   /** The dimension of the vectors. Default 1. */
   axis?: number;
@@ -152,6 +120,7 @@ export function cosineSimilarity(a: Tensor, b: Tensor, { axis = 1, eps = 1e-8 }:
   return sum(mul(unit(a), unit(b)), d);
 }
 
+/** Options of normalize. */
 export interface NormalizeOptions {
   /** The norm. Default 2. */
   p?: number;

@@ -11,6 +11,7 @@ import { checkIndices, isFloat } from "./common.js";
 import { amax } from "./reduce.js";
 import { unsqueeze } from "./shape.js";
 
+/** Options of embedding. */
 export interface EmbeddingOptions {
   /** A row that gets no gradient. Default none. */
   paddingIndex?: number | null;
@@ -54,8 +55,9 @@ function scatter(ids: Tensor, dy: Tensor, rows: number, skip: number): Tensor {
   }));
 }
 
+/** Options of oneHot. */
 export interface OneHotOptions {
-  /** Default int32. */
+  /** Dtype of the zeros and ones. Default int32. */
   dtype?: DType;
 }
 /**

@@ -14,8 +14,9 @@ import { reshape, slice } from "./shape.js";
 const MODES = ["bilinear", "nearest", "bicubic"] as const;
 const PADDINGS = ["zeros", "border", "reflection"] as const;
 
+/** Options of gridSample. */
 export interface GridSampleOptions {
-  /** Default "bilinear". */
+  /** How a value between pixels is made: of the four around it, of the nearest, or of sixteen. Default "bilinear". */
   mode?: (typeof MODES)[number];
   /** What lies outside: zeros, the nearest edge, or the picture mirrored. Default "zeros". */
   paddingMode?: (typeof PADDINGS)[number];

@@ -79,12 +79,13 @@ function normaliseGroups(op: string, x: Tensor, groups: number, weight: Maybe, b
   return y;
 }
 
+/** Options of instanceNorm. */
 export interface InstanceNormOptions {
   /** Normalise by each example's own statistics and update the running ones; else by the running ones. Default true. */
   useInputStats?: boolean;
   /** running = (1 - momentum) running + momentum statistic. Default 0.1. */
   momentum?: number;
-  /** Default 1e-5. */
+  /** Added to the variance. Default 1e-5. */
   eps?: number;
 }
 

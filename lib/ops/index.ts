@@ -15,16 +15,7 @@ export * from "./conv3d.js";
 export * from "./convTranspose.js";
 export * from "./counting.js";
 export * from "./create.js";
-export {
-  type CdistOptions,
-  type CosineSimilarityOptions,
-  cdist,
-  cosineSimilarity,
-  type NormalizeOptions,
-  normalize,
-  type PairwiseDistanceOptions,
-  pairwiseDistance,
-} from "./distance.js";
+export * from "./distance.js";
 export * from "./einsum.js";
 export * from "./elementwise.js";
 export * from "./embedding.js";
@@ -34,8 +25,28 @@ export * from "./groupNorm.js";
 export * from "./inplace.js";
 export * from "./interpolate.js";
 export * from "./join.js";
+/** Linear algebra: factorisations, systems, spectra and functions of matrices. */
 export * as linalg from "./linalg.js";
-export { cholesky, det, inverse, lu, matrixExp, pinv, qr, slogdet, svd } from "./linalg.js";
+export {
+  /** linalg.cholesky(): L of x = L L^T. */
+  cholesky,
+  /** linalg.det(): the determinant of each matrix. */
+  det,
+  /** linalg.inverse(): the inverse of each matrix. */
+  inverse,
+  /** linalg.lu(): p, l and u of x = p l u. */
+  lu,
+  /** linalg.matrixExp(): 1 + x + x^2 / 2! + ... of each matrix. */
+  matrixExp,
+  /** linalg.pinv(): the pseudoinverse of each matrix. */
+  pinv,
+  /** linalg.qr(): q and r of x = q r. */
+  qr,
+  /** linalg.slogdet(): sign and logarithm of the size of each determinant. */
+  slogdet,
+  /** linalg.svd(): u, s and vt of x = u diag(s) vt. */
+  svd,
+} from "./linalg.js";
 export * from "./localResponseNorm.js";
 export * from "./losses/index.js";
 export * from "./masks.js";
@@ -62,4 +73,5 @@ export * from "./sort.js";
 export * from "./special.js";
 export * from "./statistics.js";
 export * from "./trigonometry.js";
+export type { Unary } from "./unary.js";
 export * from "./unfold.js";

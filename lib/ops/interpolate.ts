@@ -13,6 +13,7 @@ import { type InterpolateMode, type Taps, tapsOf } from "./taps.js";
 
 export type { InterpolateMode };
 
+/** Options of interpolate; one of `size` and `scaleFactor` is needed. */
 export interface InterpolateOptions {
   /** The extents to reach, one an axis, or one number for all. Either this or scaleFactor. */
   size?: number | readonly number[];

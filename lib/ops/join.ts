@@ -74,6 +74,7 @@ export function dstack(tensors: readonly Tensor[]): Tensor {
   return cat(tensors.map(atLeast3d), 2);
 }
 
+/** Options of meshgrid. */
 export interface MeshgridOptions {
   /** "ij": results are [x.size, y.size, ...]; "xy": the first two are exchanged, as pictures want. Default "ij". */
   indexing?: "ij" | "xy";

@@ -46,13 +46,23 @@ export function cholesky(x: Tensor, { upper = false }: { upper?: boolean } = {})
   return upper ? transposed(lower) : lower;
 }
 
+/** What lu gives: x = p l u. */
+export interface LU {
+  /** A permutation of rows: `[..., m, m]`. No gradient. */
+  p: Tensor;
+  /** Lower triangular with ones on the diagonal: `[..., m, k]`, k = min(m, n). */
+  l: Tensor;
+  /** Upper triangular: `[..., k, n]`. */
+  u: Tensor;
+}
+
 /**
  * x = p l u with rows exchanged for stability: p a permutation, l unit lower triangular, u upper triangular.
  *
  * @param x [..., m, n]
  * @returns p [..., m, m], l [..., m, k], u [..., k, n], k = min(m, n)
  */
-export function lu(x: Tensor): { p: Tensor; l: Tensor; u: Tensor } {
+export function lu(x: Tensor): LU {
   const [batch, m, n] = matrixSize("lu", x);
   const least = Math.min(m, n);
   const lead = x.shape.slice(0, -2);
@@ -104,9 +114,18 @@ function luGrad(dl: Tensor | null, du: Tensor | null, p: Tensor, l: Tensor, u: T
   return matmul(p, dx);
 }
 
+/** Options of qr. */
 export interface QrOptions {
   /** "reduced": q [..., m, k], r [..., k, n], k = min(m, n); "complete": q [..., m, m], without a gradient. Default "reduced". */
   mode?: "reduced" | "complete";
+}
+
+/** What qr gives: x = q r. */
+export interface QR {
+  /** Orthonormal columns: `[..., m, k]`, k = min(m, n); `[..., m, m]` of mode "complete". */
+  q: Tensor;
+  /** Upper triangular, its diagonal not negative: `[..., k, n]`; `[..., m, n]` of mode "complete". */
+  r: Tensor;
 }
 
 /**
@@ -117,7 +136,7 @@ export interface QrOptions {
  * @example
  * const { q, r } = linalg.qr(randn([4, 3])); // [4, 3] and [3, 3]
  */
-export function qr(x: Tensor, { mode = "reduced" }: QrOptions = {}): { q: Tensor; r: Tensor } {
+export function qr(x: Tensor, { mode = "reduced" }: QrOptions = {}): QR {
   const [batch, m, n] = matrixSize("qr", x);
   if (mode !== "reduced" && mode !== "complete")
     throw new TypeError(`qr: expected mode "reduced" or "complete", got ${JSON.stringify(mode satisfies never)}`);

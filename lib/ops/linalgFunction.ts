@@ -37,6 +37,7 @@ export function matrixExp(x: Tensor): Tensor {
   return record(y, "matrixExp", { x }, { x }, (dy, { x }) => ({ x: () => adjoint(matrixExp, x, dy) }));
 }
 
+/** Options of sqrtm. */
 export interface SqrtmOptions {
   /**
    * Take x as symmetric and positive semidefinite (its lower triangle is read) and use its eigenvalues: exact at 0, where

@@ -6,18 +6,19 @@ import type { Tensor } from "../tensor.js";
 import { div, mul } from "./arithmetic.js";
 import { movedim } from "./arrange.js";
 import { expectFloat, normalizeAxes, normalizeAxis } from "./common.js";
-import { pNorm } from "./distance.js";
 import { abs } from "./elementwise.js";
 import { matrixSize } from "./linalgCommon.js";
 import { inverse } from "./linalgSolve.js";
 import { svd } from "./linalgSpectrum.js";
+import { pNorm } from "./pNorm.js";
 import { type Axes, amax, amin, sum } from "./reduce.js";
 import { reshape } from "./shape.js";
 
+/** Options of vectorNorm. */
 export interface VectorNormOptions {
-  /** Any number, or +-Infinity. Default 2. */
+  /** Power of the norm: any number, or +-Infinity. Default 2. */
   p?: number;
-  /** Default all: of the flattened tensor. */
+  /** What to reduce. Default all: the norm of the flattened tensor. */
   axes?: Axes;
   /** Keep reduced dimensions with extent 1. Default false. */
   keepDims?: boolean;
@@ -36,6 +37,7 @@ export function vectorNorm(x: Tensor, { p = 2, axes = null, keepDims = false }: 
       );
 }
 
+/** Options of matrixNorm. */
 export interface MatrixNormOptions {
   /**
    * "fro": of all elements; "nuc": the sum of singular values; 2 and -2: the largest and smallest singular value; 1 and -1:

@@ -57,6 +57,7 @@ function solved(a: Tensor, b: Tensor, transA: boolean): Tensor {
   });
 }
 
+/** Options of solveTriangular. */
 export interface SolveTriangularOptions {
   /** Read the upper triangle of a, instead of the lower. Default false. */
   upper?: boolean;
@@ -76,7 +77,7 @@ export function solveTriangular(
   return unvector(triangular(given.a, given.b, upper, transpose, unitriangular), given.vector);
 }
 
-/** solveTriangular() of operands whose batches are equal. */
+/** @internal solveTriangular() of operands whose batches are equal. */
 export function triangular(a: Tensor, b: Tensor, upper: boolean, transA: boolean, unit = false): Tensor {
   const [batch, n, columns] = matrixSize("solveTriangular", b);
   const y = empty(b.shape, b.dtype);
@@ -146,11 +147,19 @@ export function det(x: Tensor): Tensor {
   }));
 }
 
+/** What slogdet gives, each `[...]` of matrices `[..., n, n]`: det = sign exp(logAbsDet). */
+export interface SignAndLogDet {
+  /** -1, 0 or 1. No gradient. */
+  sign: Tensor;
+  /** log |det|; -Infinity of a singular matrix. */
+  logAbsDet: Tensor;
+}
+
 /**
  * Sign and logarithm of the size of each determinant, where det() itself would overflow or vanish. A singular matrix has
  * sign 0 and logAbsDet -Infinity. The gradient of logAbsDet is x^-T; the sign has none.
  */
-export function slogdet(x: Tensor): { sign: Tensor; logAbsDet: Tensor } {
+export function slogdet(x: Tensor): SignAndLogDet {
   const { diagonal, parity } = factored("slogdet", x);
   const logAbsDet = record(sum(log(abs(diagonal)), -1), "slogdet", { x }, { x }, (dy, { x }) => ({
     x: () => mul(transposed(inverse(x)), reshape(dy, [...dy.shape, 1, 1])),

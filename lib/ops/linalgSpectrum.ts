@@ -14,6 +14,14 @@ import { matmul } from "./matmul.js";
 import { amax, sum } from "./reduce.js";
 import { cat, reshape, slice, unsqueeze } from "./shape.js";
 
+/** What eigh gives: x = v diag(w) v^T. */
+export interface Eigh {
+  /** Eigenvalues, ascending: `[..., n]`. */
+  w: Tensor;
+  /** Eigenvectors, the columns: `[..., n, n]`. */
+  v: Tensor;
+}
+
 /**
  * The eigenvalues w (ascending) and eigenvectors v (columns) of symmetric matrices: x = v diag(w) v^T. Only the lower
  * triangle of x is read. In each column of v the first component of at least half the largest size is positive. Where
@@ -26,7 +34,7 @@ import { cat, reshape, slice, unsqueeze } from "./shape.js";
  * @example
  * const { w, v } = linalg.eigh(tensor([[2, 1], [1, 2]])); // w: 1 3
  */
-export function eigh(x: Tensor): { w: Tensor; v: Tensor } {
+export function eigh(x: Tensor): Eigh {
   const size = squareSize("eigh", x);
   const ws = empty(x.shape.slice(0, -1), x.dtype);
   const vs = empty(x.shape, x.dtype);
@@ -50,9 +58,20 @@ export function eigh(x: Tensor): { w: Tensor; v: Tensor } {
 /** eigh()'s eigenvalues alone: [..., n, n] gives [..., n], ascending. */
 export const eigvalsh = (x: Tensor): Tensor => eigh(x).w;
 
+/** Options of svd. */
 export interface SvdOptions {
   /** Complete u and vt to square orthogonal matrices (without a gradient). Default false, as PyTorch's torch.svd. */
   fullMatrices?: boolean;
+}
+
+/** What svd gives: x = u diag(s) vt, k = min(m, n). */
+export interface SVD {
+  /** Left singular vectors, the columns: `[..., m, k]` (`[..., m, m]` with fullMatrices). */
+  u: Tensor;
+  /** Singular values, descending: `[..., k]`. */
+  s: Tensor;
+  /** Right singular vectors, the rows: `[..., k, n]` (`[..., n, n]` with fullMatrices). */
+  vt: Tensor;
 }
 
 /**
@@ -69,7 +88,7 @@ export interface SvdOptions {
  * const { u, s, vt } = linalg.svd(randn([5, 3]));
  * const again = u.mul(s).matmul(vt);
  */
-export function svd(x: Tensor, { fullMatrices = false }: SvdOptions = {}): { u: Tensor; s: Tensor; vt: Tensor } {
+export function svd(x: Tensor, { fullMatrices = false }: SvdOptions = {}): SVD {
   const [, m, n] = matrixSize("svd", x);
   const { u, s, vt } = m >= n ? tallSvd(x) : turned(tallSvd(transposed(x)));
   if (!fullMatrices || m === n) return { u, s, vt };
@@ -157,6 +176,7 @@ const threshold = (s: Tensor, rtol: number): Tensor => mul(amax(s, -1, { keepDim
 const defaultRtol = (x: Tensor): number =>
   Math.max(x.shape.at(-1)!, x.shape.at(-2)!) * (x.dtype === "float32" ? 2 ** -23 : 2 ** -52);
 
+/** Options of pinv and matrixRank. */
 export interface RankOptions {
   /** Singular values up to rtol times the largest count as 0. Default max(m, n) times the dtype's epsilon. */
   rtol?: number;

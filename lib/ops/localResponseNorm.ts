@@ -10,12 +10,13 @@ import { pad } from "./pad.js";
 import { windowMeans } from "./pooling.js";
 import { reshape } from "./shape.js";
 
+/** Options of localResponseNorm: x / (k + alpha mean(neighbours^2))^beta. */
 export interface LocalResponseNormOptions {
-  /** Default 1e-4. */
+  /** Weight of the neighbours' mean square. Default 1e-4. */
   alpha?: number;
-  /** Default 0.75. */
+  /** Power of the divisor. Default 0.75. */
   beta?: number;
-  /** Default 1. */
+  /** Added to that, so that the divisor is not 0 where the neighbours are. Default 1. */
   k?: number;
 }
 

@@ -83,9 +83,11 @@ function gemm(a: Tensor, b: Tensor, bias: Tensor | null, s: Gemm): Tensor {
   }));
 }
 
+/** Options of matmul. */
 export interface MatmulOptions {
-  /** Use the transpose of a's (b's) last two dimensions, without making it. Default false. */
+  /** Use the transpose of a's last two dimensions, without making it. Default false. */
   transA?: boolean;
+  /** Use the transpose of b's last two dimensions, without making it. Default false. */
   transB?: boolean;
 }
 

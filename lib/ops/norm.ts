@@ -12,12 +12,13 @@ import { rsqrt } from "./elementwise.js";
 import { composed, expectVectors, type Maybe } from "./normalise.js";
 import { reshape } from "./shape.js";
 
+/** Options of batchNorm. */
 export interface BatchNormOptions {
   /** Normalise by this batch's statistics and update the running ones; else by the running ones. Default false. */
   training?: boolean;
   /** running = (1 - momentum) running + momentum statistic. Default 0.1. */
   momentum?: number;
-  /** Default 1e-5. */
+  /** Added to the variance. Default 1e-5. */
   eps?: number;
 }
 

@@ -20,6 +20,7 @@ export function expectVectors(op: string, x: Tensor, shape: readonly number[], v
   }
 }
 
+/** What the composed gradient of a normalisation needs. */
 export interface Composed {
   dy: Tensor;
   x: Tensor;

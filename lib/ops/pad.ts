@@ -9,13 +9,14 @@ import { stridedSize } from "./common.js";
 import { full } from "./create.js";
 import { cat, expand, type SliceSpec, slice, stridesOf } from "./shape.js";
 
+/** Options of pad. */
 export interface PadOptions {
   /**
    * What the border holds: `value`; the elements inside the edge in reverse ("reflect": the edge itself is not repeated);
    * the edge ("replicate"); or the other side ("circular"). Default "constant".
    */
   mode?: "constant" | "reflect" | "replicate" | "circular";
-  /** Of mode "constant". Default 0. */
+  /** What the border holds in mode "constant". Default 0. */
   value?: number;
 }
 

@@ -13,8 +13,9 @@ import { cellAverages, cellMaxima, type OutputSize, windowMaxima, windowMeans } 
 
 export type { OutputSize };
 
+/** Options of maxPool2d and maxPool2dWithIndices. A pair is [vertical, horizontal]. */
 export interface MaxPool2dOptions {
-  /** Default: the kernel's size. */
+  /** Distance between the windows. Default: the kernel's size. */
   stride?: Pair;
   /** Border of -infinity, at most half the kernel. Default 0. */
   padding?: Pair;
@@ -23,8 +24,9 @@ export interface MaxPool2dOptions {
   /** Also windows that stick out at the end. Default false. */
   ceilMode?: boolean;
 }
+/** Options of avgPool2d. A pair is [vertical, horizontal]. */
 export interface AvgPool2dOptions {
-  /** Default: the kernel's size. */
+  /** Distance between the windows. Default: the kernel's size. */
   stride?: Pair;
   /** Border of zeros, at most half the kernel. Default 0. */
   padding?: Pair;
@@ -33,8 +35,9 @@ export interface AvgPool2dOptions {
   /** Whether padding counts in the mean. Default true. */
   countIncludePad?: boolean;
 }
+/** Options of lpPool2d. A pair is [vertical, horizontal]. */
 export interface LpPool2dOptions {
-  /** Default: the kernel's size. */
+  /** Distance between the windows. Default: the kernel's size. */
   stride?: Pair;
   /** Also windows that stick out at the end. Default false. */
   ceilMode?: boolean;
@@ -109,10 +112,11 @@ export function lpPool2d(x: Tensor, normType: number, kernelSize: Pair, options:
   return powScalar(mul(relu(means), r * s), 1 / normType);
 }
 
+/** Options of maxUnpool2d. A pair is [vertical, horizontal]. */
 export interface MaxUnpool2dOptions {
-  /** Of the max pooling. Default: the kernel's size. */
+  /** Distance between the windows of the max pooling. Default: the kernel's size. */
   stride?: Pair;
-  /** Of the max pooling. Default 0. */
+  /** Border of the max pooling. Default 0. */
   padding?: Pair;
   /** Extents [h, w] of what was pooled, where several have the same pooling. Default (p - 1) stride - 2 padding + kernel. */
   outputSize?: Pair;

@@ -8,8 +8,9 @@ import { lpPool2d, maxUnpool2d } from "./pool.js";
 import { cellAverages, cellMaxima, type WindowOptions, windowMaxima, windowMeans } from "./pooling.js";
 import { reshape } from "./shape.js";
 
+/** Options of maxPool1d and maxPool1dWithIndices. */
 export interface MaxPool1dOptions {
-  /** Default: the kernel's size. */
+  /** Distance between the windows. Default: the kernel's size. */
   stride?: number;
   /** Border of -infinity, at most half the kernel. Default 0. */
   padding?: number;
@@ -18,8 +19,9 @@ export interface MaxPool1dOptions {
   /** Also windows that stick out at the end. Default false. */
   ceilMode?: boolean;
 }
+/** Options of avgPool1d. */
 export interface AvgPool1dOptions {
-  /** Default: the kernel's size. */
+  /** Distance between the windows. Default: the kernel's size. */
   stride?: number;
   /** Border of zeros, at most half the kernel. Default 0. */
   padding?: number;
@@ -28,8 +30,9 @@ export interface AvgPool1dOptions {
   /** Whether padding counts in the mean. Default true. */
   countIncludePad?: boolean;
 }
+/** Options of lpPool1d. */
 export interface LpPool1dOptions {
-  /** Default: the kernel's size. */
+  /** Distance between the windows. Default: the kernel's size. */
   stride?: number;
   /** Also windows that stick out at the end. Default false. */
   ceilMode?: boolean;
@@ -121,10 +124,11 @@ export function adaptiveAvgPool1d(x: Tensor, outputSize: number): Tensor {
   return line(cellAverages(op, rows(op, x), across(op, "an output size", outputSize, 1, 1)));
 }
 
+/** Options of maxUnpool1d. */
 export interface MaxUnpool1dOptions {
-  /** Of the max pooling. Default: the kernel's size. */
+  /** Distance between the windows of the max pooling. Default: the kernel's size. */
   stride?: number;
-  /** Of the max pooling. Default 0. */
+  /** Border of the max pooling. Default 0. */
   padding?: number;
   /** Length of what was pooled, where several have the same pooling. Default (q - 1) stride - 2 padding + kernel. */
   outputSize?: number;

@@ -14,6 +14,7 @@ import { arange } from "./create.js";
 import { embedding } from "./embedding.js";
 import { reshape } from "./shape.js";
 
+/** Where the windows of a pooling lie. */
 export interface WindowOptions {
   stride?: Pair;
   padding?: Pair;

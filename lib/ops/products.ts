@@ -49,6 +49,7 @@ export function dot(a: Tensor, b: Tensor): Tensor {
 /** dot(): of real numbers the same. */
 export const vdot = (a: Tensor, b: Tensor): Tensor => dot(a, b);
 
+/** Options of addmm, baddbmm and addmv. */
 export interface AddProductOptions {
   /** Weight of the addend: beta x + alpha a b; at 0 it counts for nothing, NaN included. Default 1. */
   beta?: number;

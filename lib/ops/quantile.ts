@@ -79,8 +79,12 @@ export function mode(given: Tensor, axis = -1, { keepDims = false }: ReduceOptio
   return { values: reshape(gather(x, at, indices), shape), indices: reshape(indices, shape) };
 }
 
+/** Options of quantile and nanquantile. */
 export interface QuantileOptions extends ReduceOptions {
-  /** Between two elements: in proportion, the lower, the higher, the nearest (of two the even place), or their mean. */
+  /**
+   * Between two elements: in proportion, the lower, the higher, the nearest (of two the even place), or their mean.
+   * Default "linear".
+   */
   interpolation?: "linear" | "lower" | "higher" | "nearest" | "midpoint";
 }
 

@@ -4,7 +4,7 @@
  */
 import { record } from "../autograd.js";
 import { expect, show } from "../errors.js";
-import { type DType, k } from "../native.js";
+import { type IntegerDType, k } from "../native.js";
 import { type Draw, defaultGenerator, type Generator } from "../random.js";
 import { checkShape, empty, Tensor } from "../tensor.js";
 import { less, mul } from "./arithmetic.js";
@@ -12,10 +12,12 @@ import { to } from "./cast.js";
 import { expectFloat, expectInPlace, isFloat, written } from "./common.js";
 import { type CreateOptions, ones } from "./create.js";
 
+/** The option of everything that draws. */
 export interface GeneratorOption {
-  /** Default: the one that manualSeed() sets. */
+  /** What the numbers are drawn from. Default: defaultGenerator, the one that manualSeed() sets. */
   generator?: Generator;
 }
+/** Options of rand, randn and the other functions that make random tensors. */
 export interface RandomOptions extends CreateOptions, GeneratorOption {}
 
 type Fill = (y: Tensor, draw: Draw) => void;
@@ -80,6 +82,12 @@ export const randLike = (x: Tensor, options: RandomOptions = {}): Tensor =>
 export const randnLike = (x: Tensor, options: RandomOptions = {}): Tensor =>
   randn(x.shape, { dtype: x.dtype, ...options });
 
+/** Options of randint and randintLike. */
+export interface RandintOptions extends GeneratorOption {
+  /** Dtype of the integers. Default int32; of randintLike x's, where that is an integer one. */
+  dtype?: IntegerDType;
+}
+
 /**
  * Integers from low to high - 1, each as likely. Default int32.
  *
@@ -90,10 +98,10 @@ export function randint(
   low: number,
   high: number,
   shape: readonly number[],
-  { dtype = "int32", generator = defaultGenerator }: { dtype?: DType } & GeneratorOption = {},
+  { dtype = "int32", generator = defaultGenerator }: RandintOptions = {},
 ): Tensor {
   checkShape("randint", shape);
-  const bounds: Partial<Record<DType, [number, number]>> = {
+  const bounds: Record<IntegerDType, [number, number]> = {
     int32: [-(2 ** 31), 2 ** 31],
     int64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
     uint8: [0, 256],
@@ -125,13 +133,13 @@ function checkProbability(op: string, p: number): void {
 }
 
 /** randint() of x's shape; of x's dtype, where that is an integer one. */
-export const randintLike = (
-  x: Tensor,
-  low: number,
-  high: number,
-  options: { dtype?: DType } & GeneratorOption = {},
-): Tensor =>
-  randint(low, high, x.shape, isFloat(x.dtype) || x.dtype === "bool" ? options : { dtype: x.dtype, ...options });
+export const randintLike = (x: Tensor, low: number, high: number, options: RandintOptions = {}): Tensor =>
+  randint(
+    low,
+    high,
+    x.shape,
+    isFloat(x.dtype) || x.dtype === "bool" ? options : { dtype: x.dtype as IntegerDType, ...options },
+  );
 
 /**
  * True with probability p, else false: one p for a shape, or a tensor with the probability of each element. bool.
@@ -162,6 +170,7 @@ export function bernoulli(
   return y;
 }
 
+/** Options of multinomial. */
 export interface MultinomialOptions extends GeneratorOption {
   /** Whether a column may be drawn more than once. Default false. */
   replacement?: boolean;
@@ -218,6 +227,7 @@ function refill<X extends Tensor>(op: string, x: X, fill: Fill, { generator = de
   return x;
 }
 
+/** Options of dropout and its kin. */
 export interface DropoutOptions extends GeneratorOption {
   /** Whether to drop at all; false gives x itself. Default true. */
   training?: boolean;
@@ -241,6 +251,7 @@ function masked(x: Tensor, p: number, { seed, draw }: Draw): Tensor {
   return record(y, "dropout", { x }, {}, (dy) => ({ x: () => masked(dy, p, { seed, draw }) }));
 }
 
+/** Options of stochasticDepth. */
 export interface StochasticDepthOptions extends DropoutOptions {
   /** row: each sample on its own; batch: all together. Default row. */
   mode?: "row" | "batch";

@@ -11,10 +11,12 @@ import { expectComputes, isFloat, normalizeAxes, normalizeAxis } from "./common.
 import { productOfOthers } from "./recurrence.js";
 import { expand, permute, reshape } from "./shape.js";
 
+/** The option of every reduction. */
 export interface ReduceOptions {
   /** Keep reduced dimensions with extent 1. Default false. */
   keepDims?: boolean;
 }
+/** What to reduce: one axis, several, or all (null). Negative ones count from the end. */
 export type Axes = number | readonly number[] | null;
 
 /** [outer, reduce, inner] of one run of axes first..last. */
@@ -83,7 +85,7 @@ export function mean(given: Tensor, axes: Axes = null, { keepDims = false }: Red
   const x = isFloat(given.dtype) ? given : to(given, "float32");
   const over = normalizeAxes("mean", axes, x.ndim);
   const n = sizeOfShape(over.map((d) => x.shape[d]!));
-  return mul(sum(x, over, { keepDims }), 1 / n);
+  return div(sum(x, over, { keepDims }), n); // as a loss divides by what it counted: the same bits
 }
 
 /** Variance over `axes` (default all), divided by n - correction. Default correction 1 (unbiased), as in PyTorch. */
@@ -97,8 +99,10 @@ export function variance(
   const centred = sub(x, mean(x, over, { keepDims: true }));
   return mul(sum(mul(centred, centred), over, { keepDims }), 1 / Math.max(0, n - correction));
 }
-/** variance() under PyTorch's name: x.var(). */
-export { variance as var };
+export {
+  /** variance() under PyTorch's name: x.var(). */
+  variance as var,
+};
 
 /** Product over `axes` (default all). Integers and bools give int64. The gradient is right where x holds zeros. */
 export function prod(given: Tensor, axes: Axes = null, { keepDims = false }: ReduceOptions = {}): Tensor {

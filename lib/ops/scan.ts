@@ -15,9 +15,12 @@ import { cat, reshape, slice } from "./shape.js";
 
 /** Values and where they stand along the axis (int32). */
 export interface ValuesAndIndices {
+  /** The values, of x's dtype. */
   values: Tensor;
+  /** Where each stands along the axis: int32, of the shape of `values`. */
   indices: Tensor;
 }
+/** The option of the cumulative ops. */
 export interface ScanOptions {
   /** From the end of the axis to its start. Default false. */
   reverse?: boolean;
@@ -93,9 +96,11 @@ const stableLogOfSums = (x: Tensor, axis: number) => (): Tensor => {
   return add(log(linearScan(decay, exp(sub(x, m)), axis, false)), m);
 };
 
+/** Options of diff. */
 export interface DiffOptions {
-  /** Joined to x before the differences are taken. Default nothing. */
+  /** Joined before x, along the axis, ahead of the differences. Default nothing. */
   prepend?: Tensor;
+  /** Joined behind x. Default nothing. */
   append?: Tensor;
 }
 

@@ -42,6 +42,7 @@ function maxOf(x: Tensor, offsets: Tensor, e: Extents): Tensor {
   }));
 }
 
+/** Options of embeddingBag. */
 export interface EmbeddingBagOptions {
   /** Where each bag begins in ids of one dimension: [bags], the first 0, never falling. int32, int64 or uint8. */
   offsets?: Tensor | null;

@@ -42,6 +42,7 @@ export function maskedFill(x: Tensor, mask: Tensor, value: Operand): Tensor {
 
 const LARGEST: Record<string, number> = { float32: 2 ** 128 - 2 ** 104, float64: Number.MAX_VALUE };
 
+/** Options of nanToNum: what to write in place of the values that are no numbers. */
 export interface NanToNumOptions {
   /** For NaN. Default 0. */
   nan?: number;

@@ -11,7 +11,7 @@ import { broadcastStrides, normalizeAxis, promote, stridedSize } from "./common.
 import { sumTo } from "./reduce.js";
 import { copyWalk, readWalk, type Walk } from "./strided.js";
 
-/** Row-major strides. */
+/** @internal Row-major strides. */
 export function stridesOf(shape: readonly number[]): number[] {
   return broadcastStrides(
     shape.map((e) => (e === 1 ? 1 : e)),

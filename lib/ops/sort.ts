@@ -14,6 +14,7 @@ import { around } from "./recurrence.js";
 import type { ValuesAndIndices } from "./scan.js";
 import { reshape, slice } from "./shape.js";
 
+/** Options of sort and argsort. */
 export interface SortOptions {
   /** Largest first. Default false. */
   descending?: boolean;
@@ -50,6 +51,7 @@ export function sort(x: Tensor, axis = -1, { descending = false }: SortOptions =
   return withValues(x, at, places("sort", x, at, x.shape[at] ?? 1, descending));
 }
 
+/** Options of topk. */
 export interface TopkOptions {
   /** The largest; false: the smallest. Default true. */
   largest?: boolean;
@@ -87,6 +89,7 @@ export function kthvalue(
   return { values: reshape(gather(x, at, indices), shape), indices: reshape(indices, shape) };
 }
 
+/** Options of searchsorted and bucketize. */
 export interface SearchOptions {
   /** Behind the elements that equal the value, not before them. Default false. */
   right?: boolean;

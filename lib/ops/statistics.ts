@@ -62,8 +62,16 @@ export const max: Selection = extreme("max");
 /** The smallest element; with an axis the smallest along it and where they stand (int32), as max(). */
 export const min: Selection = extreme("min");
 
+/** What aminmax gives. */
+export interface MinMax {
+  /** The smallest elements. */
+  min: Tensor;
+  /** The largest elements. */
+  max: Tensor;
+}
+
 /** Smallest and largest element over `axes` (default all), as amin() and amax(). */
-export const aminmax = (x: Tensor, axes: Axes = null, options: ReduceOptions = {}): { min: Tensor; max: Tensor } => ({
+export const aminmax = (x: Tensor, axes: Axes = null, options: ReduceOptions = {}): MinMax => ({
   min: amin(x, axes, options),
   max: amax(x, axes, options),
 });

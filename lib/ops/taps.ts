@@ -12,6 +12,7 @@ export interface Taps {
   weights: Float64Array;
 }
 
+/** One axis of an interpolation. */
 export interface Axis {
   mode: InterpolateMode;
   /** Extents before and after. */

@@ -11,6 +11,7 @@ import { to } from "./cast.js";
 import { expectComputes, isFloat } from "./common.js";
 import { zerosLike } from "./create.js";
 
+/** A function of each element: the result has x's shape and dtype; integers and bools count as float32. */
 export type Unary = (x: Tensor) => Tensor;
 type Composed = (dy: Tensor, saved: Tensor) => Tensor;
 

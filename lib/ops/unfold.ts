@@ -7,6 +7,7 @@ import { columnsOf, pictureOf } from "./columns.js";
 import { expectFloat, type Pair, pairOf } from "./common.js";
 import type { Conv2dSize } from "./convolve.js";
 
+/** Options of unfold and fold. A pair is [vertical, horizontal]. */
 export interface UnfoldOptions {
   /** Distance between the taps. Default 1. */
   dilation?: Pair;

@@ -6,6 +6,7 @@ import { k } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { expectMoments, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
 
+/** Options of Adam and AdamW, for all parameters or by group. */
 export interface AdamOptions extends OptimizerOptions {
   /** How much of the running means of g and of g^2 a step keeps. Default [0.9, 0.999]. */
   betas: readonly [number, number];
@@ -33,6 +34,12 @@ export class Adam extends Optimizer<AdamOptions> {
   /** Whether weight decay acts on the parameter itself. */
   protected readonly decoupled: boolean = false;
 
+  /**
+   * An lr, eps or weightDecay below 0, or a beta outside of [0, 1), is an error.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-3 unless given
+   */
   constructor(
     params: OptimizerParams<AdamOptions>,
     {
@@ -78,6 +85,12 @@ export class Adam extends Optimizer<AdamOptions> {
 export class AdamW extends Adam {
   protected override readonly decoupled: boolean = true;
 
+  /**
+   * As Adam's, with another default.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options weightDecay is 0.01 unless given
+   */
   constructor(params: OptimizerParams<AdamOptions>, options: Partial<AdamOptions> = {}) {
     super(params, { weightDecay: 0.01, ...options });
   }

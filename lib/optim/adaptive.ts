@@ -5,6 +5,7 @@ import { k } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { expectOption, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
 
+/** Options of RMSprop, for all parameters or by group. */
 export interface RMSpropOptions extends OptimizerOptions {
   /** How much of the running mean of g^2 a step keeps. Default 0.99. */
   alpha: number;
@@ -32,6 +33,12 @@ export interface RMSpropOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class RMSprop extends Optimizer<RMSpropOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-2 unless given
+   */
   constructor(
     params: OptimizerParams<RMSpropOptions>,
     {
@@ -67,12 +74,13 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
     step: Tensor,
   ): void {
     const average = o.centered ? more[0]! : [];
-    const v = o.momentum > 0 ? more.at(-1)! : [];
+    const v = more[o.centered ? 1 : 0] ?? [];
     const numbers = [o.lr, o.alpha, o.eps, o.weightDecay, o.momentum, o.maximize ? 1 : 0];
     k.rmsprop(params, grads, square!, average, v, step, ...numbers);
   }
 }
 
+/** Options of Adagrad, for all parameters or by group. */
 export interface AdagradOptions extends OptimizerOptions {
   /** The rate of step t is lr / (1 + (t - 1) lrDecay). Default 0. */
   lrDecay: number;
@@ -98,6 +106,12 @@ export interface AdagradOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class Adagrad extends Optimizer<AdagradOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-2 unless given
+   */
   constructor(
     params: OptimizerParams<AdagradOptions>,
     {
@@ -136,6 +150,7 @@ export class Adagrad extends Optimizer<AdagradOptions> {
   }
 }
 
+/** Options of Adadelta, for all parameters or by group. */
 export interface AdadeltaOptions extends OptimizerOptions {
   /** How much of the running means a step keeps. Default 0.9. */
   rho: number;
@@ -160,6 +175,12 @@ export interface AdadeltaOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class Adadelta extends Optimizer<AdadeltaOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1 unless given: the method finds the size of its steps itself
+   */
   constructor(
     params: OptimizerParams<AdadeltaOptions>,
     { lr = 1, rho = 0.9, eps = 1e-6, weightDecay = 0, maximize = false }: Partial<AdadeltaOptions> = {},

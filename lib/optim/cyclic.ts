@@ -4,6 +4,7 @@
 import { expectOption } from "./optimizer.js";
 import { expectCount, Schedule, type Scheduled } from "./schedule.js";
 
+/** Options of CyclicLR. */
 export interface CyclicOptions {
   /** The lowest rate, of all groups or one a group. */
   baseLr: number | readonly number[];
@@ -35,6 +36,11 @@ export class CyclicLR extends Schedule {
   private readonly maxLrs: number[];
   private readonly options: Required<Omit<CyclicOptions, "baseLr" | "maxLr">>;
 
+  /**
+   * Sets the rates to baseLr (and momentum to its highest) at once.
+   *
+   * @param optimizer needs a momentum or betas where momentum cycles too
+   */
   constructor(
     optimizer: Scheduled,
     {

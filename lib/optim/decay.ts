@@ -10,6 +10,11 @@ export class MultiStepLR extends Schedule {
   private readonly milestones: readonly number[];
   private readonly gamma: number;
 
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options milestones: numbers of steps; gamma: factor at each of them, default 0.1
+   */
   constructor(optimizer: Scheduled, { milestones, gamma = 0.1 }: { milestones: readonly number[]; gamma?: number }) {
     for (const m of milestones) expectCount("MultiStepLR", "each milestone", m);
     super(optimizer);
@@ -27,6 +32,11 @@ export class MultiStepLR extends Schedule {
 export class ExponentialLR extends Schedule {
   private readonly gamma: number;
 
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options gamma: factor of each step
+   */
   constructor(optimizer: Scheduled, { gamma }: { gamma: number }) {
     expectOption("ExponentialLR", "gamma", gamma);
     super(optimizer);
@@ -44,7 +54,11 @@ export class PolynomialLR extends Schedule {
   private readonly totalIters: number;
   private readonly power: number;
 
-  /** @param options totalIters: default 5; power: default 1 */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options totalIters: default 5; power: default 1
+   */
   constructor(optimizer: Scheduled, { totalIters = 5, power = 1 }: { totalIters?: number; power?: number } = {}) {
     expectCount("PolynomialLR", "totalIters", totalIters);
     expectOption("PolynomialLR", "power", power);
@@ -64,7 +78,11 @@ export class ConstantLR extends Schedule {
   private readonly factor: number;
   private readonly totalIters: number;
 
-  /** @param options factor: default 1/3; totalIters: default 5 */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options factor: default 1/3; totalIters: default 5
+   */
   constructor(optimizer: Scheduled, { factor = 1 / 3, totalIters = 5 }: { factor?: number; totalIters?: number } = {}) {
     expectOption("ConstantLR", "factor", factor);
     expectCount("ConstantLR", "totalIters", totalIters);
@@ -101,7 +119,11 @@ function factorsOf(where: string, optimizer: Scheduled, factor: Factor | readonl
 export class LambdaLR extends Schedule {
   private readonly factors: readonly Factor[];
 
-  /** @param factor must give the same for the same t: a resumed run calls it again */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param factor must give the same for the same t: a resumed run calls it again
+   */
   constructor(optimizer: Scheduled, factor: Factor | readonly Factor[]) {
     const factors = factorsOf("LambdaLR", optimizer, factor);
     super(optimizer);
@@ -120,7 +142,11 @@ export class MultiplicativeLR extends Schedule {
   /** Of each group, the product of the first so many factors. */
   private readonly products: number[][];
 
-  /** @param factor must give the same for the same t: a resumed run calls it again, from 1 on */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param factor must give the same for the same t: a resumed run calls it again, from 1 on
+   */
   constructor(optimizer: Scheduled, factor: Factor | readonly Factor[]) {
     const factors = factorsOf("MultiplicativeLR", optimizer, factor);
     super(optimizer);
@@ -145,7 +171,11 @@ export class CosineAnnealingWarmRestarts extends Schedule {
   private readonly tMult: number;
   private readonly etaMin: number;
 
-  /** @param options t0: steps of the first period; tMult: a whole number, default 1; etaMin: lowest rate, default 0 */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options t0: steps of the first period; tMult: a whole number, default 1; etaMin: lowest rate, default 0
+   */
   constructor(optimizer: Scheduled, { t0, tMult = 1, etaMin = 0 }: { t0: number; tMult?: number; etaMin?: number }) {
     expectCount("CosineAnnealingWarmRestarts", "t0", t0);
     expectCount("CosineAnnealingWarmRestarts", "tMult", tMult);

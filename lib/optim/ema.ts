@@ -13,13 +13,16 @@ import { expectOption } from "./optimizer.js";
 
 /** A module, or anything else that names its parameters and buffers. */
 export interface Averaged {
+  /** What is averaged, by names that stay the same. */
   namedParameters(): Iterable<[string, Tensor]>;
+  /** Averaged where they are floats, copied where they are not. */
   namedBuffers(): Iterable<[string, Tensor]>;
 }
 
 const tensorsOf = (model: Averaged): Record<string, Tensor> =>
   Object.fromEntries([...model.namedParameters(), ...model.namedBuffers()]);
 
+/** Options of EMA. */
 export interface EMAOptions {
   /** What an update keeps of the average. Default 0.999. */
   decay?: number;
@@ -27,8 +30,11 @@ export interface EMAOptions {
   warmup?: boolean;
 }
 
+/** What EMA.stateDict() gives: tensors and a number, as safetensors files and checkpoints hold them. */
 export interface EMAState {
+  /** How often update() was called; warm-up depends on it. */
   updates: number;
+  /** By the model's names. */
   averages: Record<string, Tensor>;
 }
 
@@ -43,7 +49,9 @@ export interface EMAState {
  * ema.restore(); // ... and train on
  */
 export class EMA {
+  /** What an update keeps of the average. */
   readonly decay: number;
+  /** Whether the first updates keep less of it. */
   readonly warmup: boolean;
   private readonly model: Averaged;
   private averages: Record<string, Tensor>;
@@ -51,6 +59,11 @@ export class EMA {
   /** The model's own values while the averages stand in for them. */
   private own: Record<string, Tensor> | null = null;
 
+  /**
+   * The averages start as copies of the model's present values: as much memory again.
+   *
+   * @param model what is averaged; its tensors are looked up by name at every update
+   */
   constructor(model: Averaged, { decay = 0.999, warmup = false }: EMAOptions = {}) {
     expectOption("EMA", "decay", decay, 0, 1);
     this.model = model;
@@ -110,6 +123,11 @@ export class EMA {
     return { updates: this.updates, averages: { ...this.averages } };
   }
 
+  /**
+   * Takes over a state that stateDict() gave, as copies.
+   *
+   * @throws Error where a name, dtype or shape differs from the model's
+   */
   loadStateDict({ updates, averages }: EMAState): void {
     for (const [name, average] of Object.entries(this.averages))
       expectSame("EMA.loadStateDict", name, averages[name], average);

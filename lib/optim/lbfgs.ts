@@ -16,6 +16,7 @@ import type { Tensor } from "../tensor.js";
 import { expectOption, type OptimizerOptions } from "./optimizer.js";
 import { type Evaluation, strongWolfe } from "./wolfe.js";
 
+/** Options of LBFGS. One set for all parameters. */
 export interface LBFGSOptions extends OptimizerOptions {
   /** Iterations in one step(). Default 20. */
   maxIter: number;
@@ -33,19 +34,25 @@ export interface LBFGSOptions extends OptimizerOptions {
 
 /** State of L-BFGS: vectors of all parameters one behind the other, and numbers. */
 export interface LBFGSState {
+  /** Over all calls of step(). */
   iterations: number;
+  /** Of the loss, over all calls of step(). */
   evaluations: number;
   /** The last direction and how far it was followed; null before the first step. */
   direction: Tensor | null;
+  /** How far the last direction was followed. */
   length: number;
   /** Gradient and loss where that direction began. */
   previousGrad: Tensor | null;
+  /** The loss where the last direction began. */
   previousLoss: number;
   /** Changes of the gradient and of the parameters, oldest first. */
   gradChanges: Tensor[];
+  /** Changes of the parameters, oldest first, each as one vector. */
   moves: Tensor[];
   /** Scale of the first approximation. */
   scale: number;
+  /** Those in force. */
   options: LBFGSOptions;
 }
 
@@ -61,12 +68,25 @@ export interface LBFGSState {
  * });
  */
 export class LBFGS {
+  /** Its step() evaluates the loss again: train.Trainer hands it a function. */
+  readonly takesClosure = true;
   /** One group: L-BFGS has no options by parameter. */
-  readonly paramGroups: [LBFGSOptions & { params: Tensor[] }];
+  readonly paramGroups: [
+    LBFGSOptions & {
+      /** All parameters. */
+      params: Tensor[];
+    },
+  ];
   private readonly params: Tensor[];
   private state: Omit<LBFGSState, "options"> = freshState();
   private running = false;
 
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params all parameters, of one dtype: groups are not supported
+   * @param options lr is 1 unless given
+   */
   constructor(
     params: Iterable<Tensor>,
     {

@@ -5,6 +5,7 @@ import { k } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { expectMoments, expectOption, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
 
+/** Options of Adamax, for all parameters or by group. */
 export interface AdamaxOptions extends OptimizerOptions {
   /** How much of the mean of g and of the decaying maximum of |g| a step keeps. Default [0.9, 0.999]. */
   betas: readonly [number, number];
@@ -28,6 +29,12 @@ export interface AdamaxOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class Adamax extends Optimizer<AdamaxOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 2e-3 unless given
+   */
   constructor(
     params: OptimizerParams<AdamaxOptions>,
     { lr = 2e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, maximize = false }: Partial<AdamaxOptions> = {},
@@ -55,6 +62,7 @@ export class Adamax extends Optimizer<AdamaxOptions> {
   }
 }
 
+/** Options of NAdam, for all parameters or by group. */
 export interface NAdamOptions extends OptimizerOptions {
   /** How much of the running means of g and of g^2 a step keeps. Default [0.9, 0.999]. */
   betas: readonly [number, number];
@@ -77,6 +85,12 @@ export interface NAdamOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class NAdam extends Optimizer<NAdamOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 2e-3 unless given
+   */
   constructor(
     params: OptimizerParams<NAdamOptions>,
     { lr = 2e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, momentumDecay = 4e-3 }: Partial<NAdamOptions> = {},
@@ -110,6 +124,7 @@ export class NAdam extends Optimizer<NAdamOptions> {
   }
 }
 
+/** Options of RAdam, for all parameters or by group. */
 export interface RAdamOptions extends OptimizerOptions {
   /** How much of the running means of g and of g^2 a step keeps. Default [0.9, 0.999]. */
   betas: readonly [number, number];
@@ -130,6 +145,12 @@ export interface RAdamOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class RAdam extends Optimizer<RAdamOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-3 unless given
+   */
   constructor(
     params: OptimizerParams<RAdamOptions>,
     { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: Partial<RAdamOptions> = {},
@@ -156,6 +177,7 @@ export class RAdam extends Optimizer<RAdamOptions> {
   }
 }
 
+/** Options of LAMB, for all parameters or by group. */
 export interface LAMBOptions extends OptimizerOptions {
   /** How much of the running means of g and of g^2 a step keeps. Default [0.9, 0.999]. */
   betas: readonly [number, number];
@@ -178,6 +200,12 @@ export interface LAMBOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class LAMB extends Optimizer<LAMBOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-3 and weightDecay 0.01 unless given
+   */
   constructor(
     params: OptimizerParams<LAMBOptions>,
     { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-6, weightDecay = 0.01 }: Partial<LAMBOptions> = {},

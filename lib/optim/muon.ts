@@ -13,6 +13,7 @@ import { t as transposed } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
 import { expectMoments, expectOption, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
 
+/** Options of Muon, for all parameters or by group. */
 export interface MuonOptions extends OptimizerOptions {
   /** p shrinks by lr weightDecay p, of matrices and of the others. Default 0.1. */
   weightDecay: number;
@@ -57,6 +58,12 @@ export interface MuonConstructorOptions extends Omit<MuonOptions, "matrices"> {
  * optimizer.step();
  */
 export class Muon extends Optimizer<MuonOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own; those that are no matrices go by AdamW
+   * @param options lr is 1e-3 and weightDecay 0.1 unless given, as in PyTorch
+   */
   constructor(
     params: OptimizerParams<MuonConstructorOptions>,
     {
@@ -96,10 +103,13 @@ export class Muon extends Optimizer<MuonOptions> {
       );
   }
 
+  /** Adds parameters with options of their own; those not given are the optimizer's. */
   override addParamGroup(group: Group): void {
     if (group.matrices !== undefined || typeof (group.params as unknown) !== "object") super.addParamGroup(group);
     else for (const part of splitGroup(group, group.lr ?? this.defaults.lr)) super.addParamGroup(part);
   }
+
+  protected override readonly kernelNumbers = ["lr", "weightDecay"] as const;
 
   protected override bufferNames({ matrices }: MuonOptions): readonly string[] {
     return matrices ? ["momentum_buffer"] : ["exp_avg", "exp_avg_sq"];

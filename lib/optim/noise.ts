@@ -3,9 +3,13 @@
  */
 import { expectOption } from "./optimizer.js";
 
+/** What GradientNoiseScale.state() gives: plain numbers, for a checkpoint. */
 export interface NoiseScaleState {
+  /** How often update() was called. */
   updates: number;
+  /** Average of |G|^2, before the correction for its start at 0. */
   signal: number;
+  /** Average of tr(Sigma), before the correction for its start at 0. */
   noise: number;
 }
 
@@ -21,14 +25,21 @@ export interface NoiseScaleState {
  * console.log(scale.value);
  */
 export class GradientNoiseScale {
+  /** Examples behind the small gradient. */
   readonly smallBatch: number;
+  /** Examples behind the large one. */
   readonly largeBatch: number;
+  /** What an update keeps of the averages. */
   readonly decay: number;
   private updates = 0;
   private signal = 0;
   private noise = 0;
 
-  /** @param options smallBatch, largeBatch: examples in each; decay: what an update keeps of the averages, default 0.99 */
+  /**
+   * Both averages start at 0, and their start is corrected for.
+   *
+   * @param options smallBatch, largeBatch: examples in each; decay: what an update keeps of the averages, default 0.99
+   */
   constructor({ smallBatch, largeBatch, decay = 0.99 }: { smallBatch: number; largeBatch: number; decay?: number }) {
     expectOption("GradientNoiseScale", "decay", decay, 0, 1);
     if (!(smallBatch >= 1 && largeBatch > smallBatch))
@@ -68,10 +79,12 @@ export class GradientNoiseScale {
     return this.noise / (1 - this.decay ** this.updates);
   }
 
+  /** The averages so far, for load(). */
   state(): NoiseScaleState {
     return { updates: this.updates, signal: this.signal, noise: this.noise };
   }
 
+  /** Takes over what state() gave. */
   load({ updates, signal, noise }: NoiseScaleState): void {
     this.updates = updates;
     this.signal = signal;

@@ -7,6 +7,7 @@
  */
 import { noGrad } from "../autograd.js";
 import { show } from "../errors.js";
+import { fixedBy, liveOptions, noteChange, uncaptured } from "../live.js";
 import { safePoint, unscoped } from "../memory.js";
 import type { DType } from "../native.js";
 import { clone, to } from "../ops/cast.js";
@@ -22,16 +23,30 @@ export interface OptimizerOptions {
 }
 
 /** Parameters that share options. Options may be changed between steps. */
-export type ParamGroup<O> = O & { params: Tensor[] };
+export type ParamGroup<O> = O & {
+  /** Those that go by these options. */
+  params: Tensor[];
+};
 
 /** OptimizerParams, or groups of them with options of their own. */
-export type OptimizerParams<O> = Iterable<Tensor> | Iterable<Partial<O> & { params: Iterable<Tensor> }>;
+export type OptimizerParams<O> =
+  | Iterable<Tensor>
+  | Iterable<
+      Partial<O> & {
+        /** Those that go by these options. */
+        params: Iterable<Tensor>;
+      }
+    >;
 
 /** State of an optimizer: tensors, numbers, booleans and plain containers of them. Parameters go by their position. */
 export interface OptimizerState {
   /** By parameter: its count of steps, and its buffers under PyTorch's names. */
   state: Record<string, Record<string, Tensor>>;
-  paramGroups: ({ params: number[] } & Record<string, unknown>)[];
+  /** Options by group, and the positions of its parameters. */
+  paramGroups: ({
+    /** Positions of its parameters among all of them, from 0. */
+    params: number[];
+  } & Record<string, unknown>)[];
 }
 
 interface Cohort {
@@ -44,11 +59,23 @@ interface Cohort {
   scalars: Record<string, Tensor>;
 }
 
+/**
+ * What every optimizer is: parameters in groups, each with options of its own, and a fused step. Base of SGD, Adam and
+ * the others.
+ */
 export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
+  /** In the order in which they were added. Options may be changed here between steps: schedules do. */
   readonly paramGroups: ParamGroup<O>[] = [];
+  /** Options of a group that does not name them. */
   readonly defaults: O;
   private readonly cohorts = new Map<ParamGroup<O>, Cohort[]>();
 
+  /**
+   * Parameters must be float leaves, each once; none at all is an error.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param defaults options of a group that does not name them
+   */
   constructor(params: OptimizerParams<O>, defaults: O) {
     this.defaults = defaults;
     const list = [...(params as Iterable<Tensor | (Partial<O> & { params: Iterable<Tensor> })>)];
@@ -69,6 +96,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   protected scalarNames(_options: O): readonly string[] {
     return [];
   }
+  /** Options that update() hands to kernels as they are, so that a captured step reads them anew; default: all numbers. */
+  protected readonly kernelNumbers: readonly string[] | null = null;
   /** The fused call. `buffers` are in the order of `bufferNames`, `scalars` in that of `scalarNames`. */
   protected abstract update(
     options: O,
@@ -103,12 +132,13 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         throw new Error(`${this.name}: a parameter ${show(p.shape)} appears twice; each belongs to one group`);
       known.add(p);
     }
+    noteChange();
     this.paramGroups.push(group);
   }
 
   /** Forgets the gradients of all parameters: sets them to null. */
   zeroGrad(): void {
-    for (const group of this.paramGroups) for (const p of group.params) if (p.grad) p.grad = null;
+    for (const group of this.paramGroups) for (const p of group.params) p.grad = null;
   }
 
   /** Updates every parameter that has a gradient. Where a gradient holds no value (its op failed), nothing changes. */
@@ -124,6 +154,27 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   private stepGroup(group: ParamGroup<O>): void {
     const names = this.bufferNames(group);
     const scalarNames = this.scalarNames(group);
+    const cohorts = uncaptured(() => this.cohortsOf(group, names, scalarNames));
+    this.cohorts.set(group, cohorts);
+    const options = liveOptions(group, this.kernelNumbers);
+    fixedBy(() => this.bufferNames(group));
+    for (const { params, step, buffers, scalars } of cohorts) {
+      const grads = params.flatMap((p) => p.grad ?? []);
+      if (grads.length === 0) continue;
+      this.update(
+        options,
+        params,
+        grads,
+        names.map((name) => buffers[name]!),
+        step,
+        scalarNames.map((name) => scalars[name]!),
+      );
+      for (const p of params) written(p);
+    }
+  }
+
+  /** The group's parameters by how often they were stepped; new ones get their state. */
+  private cohortsOf(group: ParamGroup<O>, names: readonly string[], scalarNames: readonly string[]): Cohort[] {
     const known = (this.cohorts.get(group) ?? []).filter((c) => names.every((name) => c.buffers[name]));
     const seen = new Set(known.flatMap((c) => c.params));
     const cohorts: Cohort[] = [];
@@ -138,20 +189,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       const scalars = Object.fromEntries(scalarNames.map((name) => [name, zeros([1], { dtype })]));
       cohorts.push({ params, step: zeros([1], { dtype }), buffers, scalars });
     }
-    this.cohorts.set(group, cohorts);
-    for (const { params, step, buffers, scalars } of cohorts) {
-      const grads = params.flatMap((p) => p.grad ?? []);
-      if (grads.length === 0) continue;
-      this.update(
-        group,
-        params,
-        grads,
-        names.map((name) => buffers[name]!),
-        step,
-        scalarNames.map((name) => scalars[name]!),
-      );
-      for (const p of params) written(p);
-    }
+    return cohorts;
   }
 
   /** The state as it is: the tensors are the optimizer's own and change with the next step; copy or save them first. */
@@ -226,6 +264,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       });
       cohorts.set(group, [...byCount.values()]);
     });
+    noteChange(); // captured steps hold the old state
     this.paramGroups.forEach((group, g) => void Object.assign(group, options[g]));
     this.cohorts.clear();
     for (const [group, own] of cohorts) this.cohorts.set(group, own);

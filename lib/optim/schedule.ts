@@ -7,11 +7,15 @@ import type { OptimizerOptions } from "./optimizer.js";
 
 /** What a schedule needs of an optimizer: it changes `lr`, and one-cycle `momentum` or `betas`. */
 export interface Scheduled {
+  /** Whose `lr` is set, in this order. */
   readonly paramGroups: readonly OptimizerOptions[];
 }
 
+/** What a schedule's stateDict() gives: plain numbers. */
 export interface ScheduleState {
+  /** Steps so far. */
   step: number;
+  /** The rates that the schedule starts from, one a parameter group. */
   baseLrs: number[];
 }
 
@@ -24,7 +28,12 @@ function baseLr(group: OptimizerOptions): number {
   return known && known.last === group.lr ? known.first : group.lr;
 }
 
+/**
+ * What every schedule is: a formula of base rate, number of steps and group. Made after its optimizer, it sets the
+ * rates of step 0 at once.
+ */
 export abstract class Schedule {
+  /** Whose rates are set. */
   readonly optimizer: Scheduled;
   /**
    * The rates that the schedule starts from, one a parameter group: those that the optimizer was made with (or that were set
@@ -33,6 +42,11 @@ export abstract class Schedule {
   baseLrs: number[];
   private count = 0;
 
+  /**
+   * Remembers the optimizer's present rates as those to start from.
+   *
+   * @param optimizer whose rates are set
+   */
   constructor(optimizer: Scheduled) {
     this.optimizer = optimizer;
     this.baseLrs = optimizer.paramGroups.map(baseLr);
@@ -74,10 +88,16 @@ export abstract class Schedule {
   /** The rate of group `i` after `t` steps. */
   protected abstract rate(base: number, t: number, i: number): number;
 
+  /** Steps and base rates, for loadStateDict(). */
   stateDict(): ScheduleState {
     return { step: this.count, baseLrs: [...this.baseLrs] };
   }
 
+  /**
+   * Takes over what stateDict() gave and sets the rates of that step.
+   *
+   * @throws Error where the number of groups differs
+   */
   loadStateDict({ step, baseLrs }: ScheduleState): void {
     if (!Number.isSafeInteger(step) || step < 0 || baseLrs?.length !== this.optimizer.paramGroups.length) {
       throw new Error(
@@ -107,6 +127,11 @@ export class StepLR extends Schedule {
   private readonly stepSize: number;
   private readonly gamma: number;
 
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options stepSize: steps between two reductions; gamma: factor of each, default 0.1
+   */
   constructor(optimizer: Scheduled, { stepSize, gamma = 0.1 }: { stepSize: number; gamma?: number }) {
     expectCount("StepLR", "stepSize", stepSize);
     super(optimizer);
@@ -125,7 +150,11 @@ export class CosineAnnealingLR extends Schedule {
   private readonly tMax: number;
   private readonly etaMin: number;
 
-  /** @param options tMax: steps from the highest rate to the lowest; etaMin: that rate, default 0 */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options tMax: steps from the highest rate to the lowest; etaMin: that rate, default 0
+   */
   constructor(optimizer: Scheduled, { tMax, etaMin = 0 }: { tMax: number; etaMin?: number }) {
     expectCount("CosineAnnealingLR", "tMax", tMax);
     super(optimizer);
@@ -145,6 +174,11 @@ export class LinearLR extends Schedule {
   private readonly endFactor: number;
   private readonly totalIters: number;
 
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options startFactor: default 1/3; endFactor: default 1; totalIters: default 5
+   */
   constructor(
     optimizer: Scheduled,
     {
@@ -181,7 +215,11 @@ export class LinearWarmup extends Schedule {
   private readonly warmup: number;
   private readonly startFactor: number;
 
-  /** @param options steps: length of the warm-up; startFactor: where it starts, default 1/3 */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options steps: length of the warm-up; startFactor: where it starts, default 1/3
+   */
   constructor(after: Schedule, { steps, startFactor = 1 / 3 }: { steps: number; startFactor?: number }) {
     expectCount("LinearWarmup", "steps", steps);
     super(after.optimizer);
@@ -192,6 +230,7 @@ export class LinearWarmup extends Schedule {
     this.apply(0);
   }
 
+  /** @internal */
   override apply(t: number): void {
     if (t < this.warmup) super.apply(t);
     else this.after.apply(t - this.warmup);
@@ -201,12 +240,14 @@ export class LinearWarmup extends Schedule {
     return base * (this.startFactor + ((1 - this.startFactor) * t) / this.warmup);
   }
 
+  /** @internal */
   override rebase(baseLrs: readonly number[]): void {
     super.rebase(baseLrs);
     this.after.rebase(baseLrs);
   }
 }
 
+/** Options of OneCycleLR. */
 export interface OneCycleOptions {
   /** The highest rate, of all groups or one a group. */
   maxLr: number | number[];
@@ -241,6 +282,11 @@ export class OneCycleLR extends Schedule {
   private readonly options: Required<Omit<OneCycleOptions, "maxLr">>;
   private readonly maxLrs: number[];
 
+  /**
+   * Sets the rates (and momenta) of step 0 at once.
+   *
+   * @param optimizer needs a momentum or betas unless cycleMomentum is false
+   */
   constructor(
     optimizer: Scheduled,
     {
@@ -286,6 +332,7 @@ export class OneCycleLR extends Schedule {
     this.apply(0);
   }
 
+  /** @internal */
   override apply(t: number): void {
     const { totalSteps, cycleMomentum, baseMomentum, maxMomentum } = this.options;
     if (t > totalSteps)

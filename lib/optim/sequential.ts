@@ -18,7 +18,11 @@ export class SequentialLR extends Schedule {
   private readonly schedules: readonly Schedule[];
   private readonly milestones: readonly number[];
 
-  /** @param options milestones: rising, one fewer than schedules */
+  /**
+   * Sets the rates of step 0 at once.
+   *
+   * @param options milestones: rising, one fewer than schedules
+   */
   constructor(optimizer: Scheduled, schedules: readonly Schedule[], { milestones }: { milestones: readonly number[] }) {
     if (schedules.length === 0 || milestones.length !== schedules.length - 1)
       throw new Error(
@@ -37,6 +41,7 @@ export class SequentialLR extends Schedule {
     this.apply(0);
   }
 
+  /** @internal */
   override apply(t: number): void {
     const i = this.milestones.filter((m) => m <= t).length;
     this.schedules[i]!.apply(i === 0 ? t : t - this.milestones[i - 1]!);
@@ -53,6 +58,7 @@ export class SequentialLR extends Schedule {
   }
 }
 
+/** Options of ReduceLROnPlateau. */
 export interface PlateauOptions {
   /** Whether the metric shall fall ("min", the default) or rise. */
   mode?: "min" | "max";
@@ -72,11 +78,17 @@ export interface PlateauOptions {
   eps?: number;
 }
 
+/** What ReduceLROnPlateau.stateDict() gives: plain numbers. */
 export interface PlateauState {
+  /** Steps so far. */
   step: number;
+  /** The best metric so far; null before the first. */
   best: number | null;
+  /** Steps without progress since the last progress or reduction. */
   badSteps: number;
+  /** Steps that still count for nothing. */
   cooldown: number;
+  /** The rates in force, one a parameter group. */
   lrs: number[];
 }
 
@@ -89,6 +101,7 @@ export interface PlateauState {
  * for (const loss of [1, 0.9, 0.9, 0.9, 0.9]) schedule.step(loss);
  */
 export class ReduceLROnPlateau {
+  /** Whose rates are reduced. */
   readonly optimizer: Scheduled;
   private readonly options: Required<Omit<PlateauOptions, "minLr">>;
   private readonly minLrs: number[];
@@ -97,6 +110,11 @@ export class ReduceLROnPlateau {
   private badSteps = 0;
   private resting = 0;
 
+  /**
+   * The rates stay as they are until the first reduction.
+   *
+   * @param optimizer whose rates are reduced
+   */
   constructor(
     optimizer: Scheduled,
     {
@@ -125,6 +143,11 @@ export class ReduceLROnPlateau {
       throw new Error(`${name}: expected ${groups} values of minLr, got ${this.minLrs.length}`);
     this.optimizer = optimizer;
     this.options = { mode, factor, patience, threshold, thresholdMode, cooldown, eps };
+  }
+
+  /** Whether the metric shall fall ("min") or rise. */
+  get mode(): "min" | "max" {
+    return this.options.mode;
   }
 
   /** Steps so far. */
@@ -172,10 +195,16 @@ export class ReduceLROnPlateau {
     });
   }
 
+  /** Counts, best metric and rates, for loadStateDict(). */
   stateDict(): PlateauState {
     return { step: this.count, best: this.best, badSteps: this.badSteps, cooldown: this.resting, lrs: this.lastLr };
   }
 
+  /**
+   * Takes over what stateDict() gave and sets its rates.
+   *
+   * @throws Error where the number of groups differs
+   */
   loadStateDict({ step, best, badSteps, cooldown, lrs }: PlateauState): void {
     const groups = this.optimizer.paramGroups;
     if (!Number.isSafeInteger(step) || step < 0 || lrs?.length !== groups.length)

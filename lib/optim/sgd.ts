@@ -6,6 +6,7 @@ import { k } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { expectOption, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
 
+/** Options of SGD, for all parameters or by group. */
 export interface SGDOptions extends OptimizerOptions {
   /** Share of the last update that goes on. Default 0. */
   momentum: number;
@@ -29,6 +30,12 @@ export interface SGDOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class SGD extends Optimizer<SGDOptions> {
+  /**
+   * An option outside its range is an error that names it; nesterov needs a momentum above 0 and no dampening.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-3 unless given
+   */
   constructor(
     params: OptimizerParams<SGDOptions>,
     {

@@ -5,6 +5,7 @@ import { k } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { expectMoments, expectOption, Optimizer, type OptimizerOptions, type OptimizerParams } from "./optimizer.js";
 
+/** Options of Lion, for all parameters or by group. */
 export interface LionOptions extends OptimizerOptions {
   /** How much of m enters the direction, and how much of it a step keeps. Default [0.9, 0.99]. */
   betas: readonly [number, number];
@@ -25,6 +26,12 @@ export interface LionOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class Lion extends Optimizer<LionOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-4 unless given: a third to a tenth of Adam's
+   */
   constructor(
     params: OptimizerParams<LionOptions>,
     { lr = 1e-4, betas = [0.9, 0.99], weightDecay = 0 }: Partial<LionOptions> = {},
@@ -45,6 +52,7 @@ export class Lion extends Optimizer<LionOptions> {
   }
 }
 
+/** Options of ASGD, for all parameters or by group. */
 export interface ASGDOptions extends OptimizerOptions {
   /** Decay of the parameters in a step, times eta. Default 1e-4. */
   lambd: number;
@@ -71,6 +79,12 @@ export interface ASGDOptions extends OptimizerOptions {
  * optimizer.step();
  */
 export class ASGD extends Optimizer<ASGDOptions> {
+  /**
+   * An option outside its range is an error that names it.
+   *
+   * @param params parameters, or groups of them with options of their own
+   * @param options lr is 1e-2 unless given
+   */
   constructor(
     params: OptimizerParams<ASGDOptions>,
     { lr = 1e-2, lambd = 1e-4, alpha = 0.75, t0 = 1e6, weightDecay = 0, maximize = false }: Partial<ASGDOptions> = {},

@@ -26,6 +26,11 @@ import { expectCount, Schedule, type Scheduled } from "./schedule.js";
  * await optim.updateBn([ones([4, 2])], model);
  */
 export class SWA extends EMA {
+  /**
+   * The first update() replaces the copies that it starts with.
+   *
+   * @param model what is averaged
+   */
   constructor(model: Averaged) {
     super(model, { decay: 0 });
   }
@@ -35,6 +40,7 @@ export class SWA extends EMA {
   }
 }
 
+/** Options of SWALR. */
 export interface SwaLROptions {
   /** The rate to go to, of all groups or one a group. */
   swaLr: number | readonly number[];
@@ -50,6 +56,11 @@ export class SWALR extends Schedule {
   private readonly annealEpochs: number;
   private readonly annealStrategy: "cos" | "linear";
 
+  /**
+   * Starts from the rates in force, also those that another schedule made.
+   *
+   * @param optimizer whose rates are set
+   */
   constructor(optimizer: Scheduled, { swaLr, annealEpochs = 10, annealStrategy = "cos" }: SwaLROptions) {
     if (annealEpochs !== 0) expectCount("SWALR", "annealEpochs", annealEpochs);
     if (annealStrategy !== "cos" && annealStrategy !== "linear")
@@ -122,13 +133,24 @@ interface Tracking {
 
 /** An optimizer that Lookahead wraps. */
 export interface Stepping extends Scheduled {
-  readonly paramGroups: readonly { lr: number; params: Tensor[] }[];
+  /** Whose parameters get slow weights. */
+  readonly paramGroups: readonly {
+    /** Learning rate. */
+    lr: number;
+    /** Those that go by it. */
+    params: Tensor[];
+  }[];
+  /** One step of the fast weights. */
   step(): void;
+  /** Forgets the gradients of all parameters. */
   zeroGrad(): void;
+  /** Its state, for loadStateDict(). */
   stateDict(): OptimizerState;
+  /** Takes over what stateDict() gave. */
   loadStateDict(state: OptimizerState): void;
 }
 
+/** Options of Lookahead. */
 export interface LookaheadOptions {
   /** Steps of the inner optimizer between two of the slow weights. Default 5. */
   k?: number;
@@ -136,9 +158,13 @@ export interface LookaheadOptions {
   alpha?: number;
 }
 
+/** What Lookahead.stateDict() gives. */
 export interface LookaheadState {
+  /** That of the optimizer inside. */
   inner: OptimizerState;
+  /** Steps so far: every k-th moves the slow weights. */
   steps: number;
+  /** The slow weights, in the order of the parameters. */
   slow: Tensor[];
 }
 
@@ -153,6 +179,7 @@ export interface LookaheadState {
  * optimizer.step();
  */
 export class Lookahead {
+  /** The optimizer of the fast weights. */
   readonly inner: Stepping;
   private readonly k: number;
   private readonly alpha: number;
@@ -160,6 +187,11 @@ export class Lookahead {
   private slow: Tensor[];
   private steps = 0;
 
+  /**
+   * The slow weights start as copies of the parameters: as much memory again.
+   *
+   * @param inner the optimizer of the fast weights
+   */
   constructor(inner: Stepping, { k = 5, alpha = 0.5 }: LookaheadOptions = {}) {
     expectCount("Lookahead", "k", k);
     if (!(alpha >= 0 && alpha <= 1)) throw new RangeError(`Lookahead: expected alpha from 0 to 1, got ${alpha}`);
@@ -175,10 +207,12 @@ export class Lookahead {
     return this.inner.paramGroups;
   }
 
+  /** Forgets the gradients of all parameters. */
   zeroGrad(): void {
     this.inner.zeroGrad();
   }
 
+  /** One step of the inner optimizer; every k-th time slow and fast weights meet. */
   step(): void {
     this.inner.step();
     this.steps++;
@@ -201,6 +235,7 @@ export class Lookahead {
     return { inner: this.inner.stateDict(), steps: this.steps, slow: [...this.slow] };
   }
 
+  /** Takes over what stateDict() gave: the inner state, and copies of the slow weights. */
   loadStateDict({ inner, steps, slow }: LookaheadState): void {
     const fits = slow.length === this.fast.length && slow.every((t, i) => t.size === this.fast[i]!.size);
     if (!fits)

@@ -12,9 +12,13 @@ import type { Scores } from "./events.js";
 import { type Metric, scoresOf, Totals } from "./metrics.js";
 import type { Batch, TrainerSettings } from "./options.js";
 
+/** What trainer.evaluate() gives. */
 export interface Evaluation {
+  /** Means over the samples, "loss" among them. */
   scores: Scores;
+  /** How many samples the batches had. */
   samples: number;
+  /** Wall-clock time, the loader's included. */
   seconds: number;
 }
 

@@ -1,7 +1,13 @@
 /** Training, as users import it: `import { train } from "napier"`. */
+export type { AnyCallback, Callback, RunContext } from "./callbacks.js";
+export { learningRateMonitor, type OverfittingOptions, overfitting } from "./curves.js";
+export { type DeadUnitsOptions, deadUnits } from "./deadUnits.js";
+export type { Finding } from "./diagnosis.js";
 export type { Evaluation } from "./evaluate.js";
+export type { HparamValue } from "./eventMessages.js";
 export type {
   CheckpointEvent,
+  DiagnosisEvent,
   EndEvent,
   EndReason,
   EpochEvent,
@@ -11,8 +17,21 @@ export type {
   TrainEvent,
   ValidationEvent,
 } from "./events.js";
+export { EventWriter, type EventWriterOptions } from "./eventWriter.js";
+export { type GradientNormsOptions, gradientNorms } from "./gradientNorms.js";
+export { csvLogger, type TensorBoardOptions, tensorBoard } from "./loggers.js";
 export { accuracy, type Metric, type MetricName } from "./metrics.js";
 export type { EarlyStopping } from "./monitor.js";
-export type { AnyOptimizer, Batch, BatchSource, FitOptions, Model, TrainerOptions } from "./options.js";
+export type {
+  AnyOptimizer,
+  AnySchedule,
+  Batch,
+  BatchSource,
+  ClosureOptimizer,
+  FitOptions,
+  Model,
+  StepOptimizer,
+  TrainerOptions,
+} from "./options.js";
 export type { FitRun } from "./run.js";
 export { Trainer } from "./trainer.js";

@@ -8,19 +8,30 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { noGrad } from "../autograd.js";
+import { type CapturedStep, capture } from "../capture.js";
 import { scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
-import { clipGradNorm, clipGradValue } from "../optim/index.js";
+import { clipGradNorm, clipGradValue, ReduceLROnPlateau } from "../optim/index.js";
 import { defaultGenerator } from "../random.js";
 import type { Tensor } from "../tensor.js";
+import type { RunContext } from "./callbacks.js";
 import { loadState, saveState } from "./checkpoint.js";
+import { type Finding, keyOf } from "./diagnosis.js";
 import { evaluateModel, release } from "./evaluate.js";
-import type { EndReason, EpochEvent, FitResult, TrainEvent, ValidationEvent } from "./events.js";
+import type { EndReason, EpochEvent, FitResult, Scores, TrainEvent, ValidationEvent } from "./events.js";
 import { FiniteGuard } from "./finite.js";
 import { MetricsLog } from "./log.js";
-import { addCounts, type Counts, noCounts, scoresOf, Totals } from "./metrics.js";
+import { addCounts, type Counts, type Measures, noCounts, scoresOf, Totals } from "./metrics.js";
 import { Monitor, type MonitorState } from "./monitor.js";
-import type { Batch, BatchSource, FitSettings, TrainerSettings } from "./options.js";
+import {
+  type Batch,
+  type BatchSource,
+  type ClosureOptimizer,
+  type FitSettings,
+  type StepOptimizer,
+  type TrainerSettings,
+  takesClosure,
+} from "./options.js";
 
 const AHEAD = 2; // steps that may be pending when the next begins
 
@@ -45,13 +56,21 @@ interface Progress {
   validationDue: number | null;
   monitor: MonitorState;
   logBytes: number;
+  /** What the last diagnosis found, by key. */
+  diagnosed: string[];
 }
+
+/** What a step leaves for the loop, beside the weights. */
+type StepResult = {
+  norm: Tensor | null;
+  measures: Measures[];
+};
 
 /** A window on its way from the device. */
 interface PendingWindow {
   step: number;
   tells: boolean;
-  numbers: Promise<{ counts: Counts; gradientNorm: number | null; at: number }>;
+  numbers: Promise<{ counts: Counts; gradientNorm: number | null; measured: Scores | null; at: number }>;
   learningRate: number;
 }
 
@@ -62,6 +81,9 @@ export class Loop {
   readonly #emit: (event: TrainEvent) => Promise<void>;
   readonly #totals: Totals;
   readonly #monitor: Monitor;
+  readonly #captured: CapturedStep<[Batch[]], StepResult> | null;
+  /** The run as callbacks see it. */
+  readonly #context: RunContext;
   #log: MetricsLog | null = null;
   #p: Progress = {
     step: 0,
@@ -76,6 +98,7 @@ export class Loop {
     validationDue: null,
     monitor: { best: null, waited: 0 },
     logBytes: 0,
+    diagnosed: [],
   };
   #stop: EndReason | null = null;
   readonly #guard: FiniteGuard;
@@ -85,6 +108,7 @@ export class Loop {
   #mark = 0; // when the last window's steps were done, or training went on
   #savedAt = 0; // ms, of the last checkpoint
   #unsaved = true; // whether something happened since
+  #resumed = false;
 
   constructor(
     trainer: TrainerSettings,
@@ -98,7 +122,9 @@ export class Loop {
     this.#emit = emit;
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
-    this.#guard = new FiniteGuard(trainer.model);
+    this.#guard = new FiniteGuard(trainer.model, trainer.stopAtNaN);
+    this.#captured = trainer.capture ? this.#captureSteps() : null;
+    this.#context = this.#contextOf(trainer);
   }
 
   /** Ends the run after the current step; the first reason stays. */
@@ -107,7 +133,7 @@ export class Loop {
   }
 
   async run(): Promise<FitResult> {
-    const { out, model, seed } = this.#trainer;
+    const { out, model, optimizer, seed } = this.#trainer;
     if (seed !== null) defaultGenerator.manualSeed(seed);
     if (out) await mkdir(out, { recursive: true });
     await this.#resume();
@@ -115,80 +141,88 @@ export class Loop {
     const modes = model.modules().map((m) => [m, m.training] as const);
     model.train();
     this.#savedAt = performance.now();
+    const { callbacks, epochs, steps } = this.#fit;
     try {
-      const { epochs, steps } = this.#fit;
+      await callbacks.call("onFitStart", this.#context);
       if (this.#p.validationDue !== null && !this.#stop) await this.#validate(this.#p.validationDue);
       if (this.#monitor.outOfPatience) this.stop("earlyStopping");
       while (!this.#stop && this.#p.epoch < epochs && this.#p.step < steps) await this.#epoch();
       const validated = this.#p.history.some((e) => e.type === "validation" && e.step === this.#p.step);
       if (!this.#stop && !validated && this.#p.epochBatches > 0) await this.#validate(this.#p.epoch + 1);
-      return await this.#end();
-    } catch (error) {
-      throw await this.#guard.explain(error, (group) => this.#gradients(group));
+      const result = await this.#end();
+      await callbacks.call("onFitEnd", result, this.#context);
+      return result;
+    } catch (failure) {
+      const error = await this.#guard.explain(failure, takesClosure(optimizer), (group) => this.#runAgain(group));
+      await callbacks.tellException(error, this.#context);
+      throw error;
     } finally {
       for (const [m, training] of modes) m.training = training;
       this.#dropPending();
+      this.#captured?.free();
       await this.#log?.close();
     }
+  }
+
+  #contextOf({ model, optimizer, schedule, out, metrics }: TrainerSettings): RunContext {
+    const loop = this;
+    return {
+      model,
+      optimizer,
+      schedule,
+      out,
+      metrics: ["loss", ...metrics.map((m) => m.name)],
+      get step() {
+        return loop.#p.step;
+      },
+      get epoch() {
+        return loop.#p.epoch + 1;
+      },
+      logEvery: this.#fit.logEvery,
+      get resumed() {
+        return loop.#resumed;
+      },
+      stop: () => this.stop("stopped"),
+    };
   }
 
   // ---- Steps
 
   async #epoch(): Promise<void> {
     const p = this.#p;
+    await this.#fit.callbacks.call("onEpochStart", this.#context);
     this.#mark = performance.now();
     let complete = true;
     for await (const group of groups(this.#loader, this.#trainer.accumulate)) {
-      this.#step(group);
+      await this.#step(group);
       await this.#afterStep();
       if (this.#stop || p.step >= this.#fit.steps) {
         // Only the loader knows whether this was the last batch; a stopped run finds out when it is resumed.
         complete = !this.#stop && p.epochBatches === this.#loader.length;
-        break;
+        if (!complete) break; // else the loader ends its epoch itself: its state is then the beginning of the next one
       }
     }
     await this.#drain();
     if (complete) await this.#endEpoch();
   }
 
-  /** The gradient of a group's mean loss: each batch weighted by its samples. */
-  #gradients(
-    group: Batch[],
-    see: (value: Tensor, output: Tensor, y: Tensor, samples: number) => void = () => {},
-  ): void {
-    const { model, loss, optimizer } = this.#trainer;
-    const samples = group.map(([x]) => x.shape[0] ?? 1);
-    const all = samples.reduce((a, b) => a + b, 0);
-    optimizer.zeroGrad();
-    group.forEach(([x, y], i) => {
-      scope(() => {
-        const output = model.forward(x);
-        const value = loss(output, y);
-        (group.length === 1 ? value : value.mul(samples[i]! / all)).backward();
-        see(value, output, y, samples[i]!);
-      });
-    });
-  }
-
-  /** One optimizer step over the batches of a group. */
-  #step(group: Batch[]): void {
-    const { model, optimizer, clipNorm, clipValue, ema, schedule } = this.#trainer;
-    const all = group.reduce((n, [x]) => n + (x.shape[0] ?? 1), 0);
+  /** One optimizer step over the batches of a group, each weighted by its samples: the gradient of the whole group's mean. */
+  async #step(group: Batch[]): Promise<void> {
+    const { optimizer, ema } = this.#trainer;
     this.#guard.begin(this.#p.step + 1, group);
-    this.#gradients(group, (value, output, y, samples) => {
-      this.#guard.loss(value);
-      noGrad(() => this.#totals.add(value.detach(), output.detach(), y, samples));
-    });
-    this.#guard.gradients();
-    this.#norm?.free();
-    this.#norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
-    if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
-    optimizer.step();
+    if (takesClosure(optimizer)) await this.#closureStep(optimizer, group);
+    else {
+      const { norm, measures } = await (this.#captured ? this.#captured(group) : this.#wholeStep(optimizer, group));
+      this.#norm?.free();
+      this.#norm = norm;
+      for (const measured of measures) this.#totals.addMeasures(measured);
+      for (const { sum } of measures.flatMap((m) => m.parts)) sum.free();
+    }
     ema?.update();
-    if (schedule && this.#trainer.scheduleEvery === "step") schedule.step();
+    this.#moveSchedule("step");
     this.#unsaved = true;
     this.#p.step++;
-    this.#p.samples += all;
+    this.#p.samples += group.reduce((n, [x]) => n + (x.shape[0] ?? 1), 0);
     this.#p.epochBatches += group.length;
     this.#pending.push(this.#guard.settled());
   }
@@ -200,8 +234,87 @@ export class Loop {
     release(this.#loader, this.#guard.done());
   }
 
+  /** The gradients of a group once more, for nobody. */
+  #runAgain(group: Batch[]): void {
+    this.#trainer.optimizer.zeroGrad();
+    this.#gradients(group, false).loss.free();
+  }
+
+  /** Forward, backward, clipping and the optimizer: what may be captured. */
+  #wholeStep(optimizer: StepOptimizer, group: Batch[]): StepResult {
+    const { model, clipNorm, clipValue } = this.#trainer;
+    optimizer.zeroGrad();
+    const { loss, measures } = this.#gradients(group, true);
+    loss.free();
+    this.#guard.gradients();
+    this.#fit.callbacks.callNow("onGradients", this.#context);
+    const norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
+    if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
+    optimizer.step();
+    return { norm, measures };
+  }
+
+  #captureSteps(): CapturedStep<[Batch[]], StepResult> {
+    const { optimizer } = this.#trainer;
+    if (takesClosure(optimizer)) throw new TypeError("Trainer: an optimizer that takes a closure cannot be captured");
+    const inside = this.#fit.callbacks.withHook("onGradients");
+    if (inside.length > 0) {
+      throw new TypeError(
+        `fit: expected no callback with onGradients where the Trainer captures its steps, got "${inside[0]}": it would only ` +
+          "run when a step is recorded; leave out capture",
+      );
+    }
+    return capture((group: Batch[]) => this.#wholeStep(optimizer, group), { warmup: 0 });
+  }
+
+  async #closureStep(optimizer: ClosureOptimizer, group: Batch[]): Promise<void> {
+    const draw = defaultGenerator.state();
+    let first = true;
+    await optimizer.step(() => {
+      defaultGenerator.load(draw);
+      optimizer.zeroGrad();
+      const { loss, measures } = this.#gradients(group, first);
+      for (const measured of measures) this.#totals.addMeasures(measured);
+      if (first) this.#fit.callbacks.callNow("onGradients", this.#context);
+      first = false;
+      return loss;
+    });
+  }
+
+  /** Adds up the gradients of a group; gives its mean loss and, where they `count`, the scores of its batches. */
+  #gradients(group: Batch[], count: boolean): { loss: Tensor; measures: Measures[] } {
+    const { model, loss } = this.#trainer;
+    const samples = group.map(([x]) => x.shape[0] ?? 1);
+    const all = samples.reduce((a, b) => a + b, 0);
+    const parts = group.map(([x, y], i) =>
+      scope(() => {
+        const output = model.forward(x);
+        const value = loss(output, y);
+        const share = group.length === 1 ? value : value.mul(samples[i]! / all);
+        share.backward();
+        if (count) this.#guard.loss(value);
+        const measure = () => this.#totals.measure(value.detach(), output.detach(), y, samples[i]!);
+        return { share: share.detach(), measured: count ? noGrad(measure) : null };
+      }),
+    );
+    const measures = parts.flatMap(({ measured }) => measured ?? []);
+    if (parts.length === 1) return { loss: parts[0]!.share, measures };
+    const total = scope(() => noGrad(() => parts.map(({ share }) => share).reduce((a, b) => a.add(b))));
+    for (const { share } of parts) share.free();
+    return { loss: total, measures };
+  }
+
+  /** Moves the schedule on, where it is its time; one that goes by the validation needs its score. */
+  #moveSchedule(at: "step" | "epoch" | "validation", score = 0): void {
+    const { schedule, scheduleEvery } = this.#trainer;
+    if (schedule instanceof ReduceLROnPlateau) {
+      if (at === "validation") schedule.step(score);
+    } else if (at === scheduleEvery) schedule?.step();
+  }
+
   async #afterStep(): Promise<void> {
     const p = this.#p;
+    await this.#fit.callbacks.call("onStepEnd", this.#context);
     if (p.step % this.#fit.logEvery === 0) this.#queueWindow(true);
     while (this.#pending.length > AHEAD) await this.#oldestStep();
     await breathe();
@@ -224,9 +337,11 @@ export class Loop {
   #queueWindow(tells: boolean): void {
     const counts = this.#totals.take();
     const gradientNorm = this.#norm ? this.#norm.item() : null;
-    const numbers = Promise.all([counts, gradientNorm]).then(([counts, gradientNorm]) => ({
+    const measured = tells ? this.#fit.callbacks.measure("step", this.#context) : null;
+    const numbers = Promise.all([counts, gradientNorm, measured]).then(([counts, gradientNorm, measured]) => ({
       counts,
       gradientNorm,
+      measured,
       at: performance.now(),
     }));
     numbers.catch(() => {}); // thrown where it is awaited
@@ -235,7 +350,7 @@ export class Loop {
 
   async #arrive(): Promise<void> {
     const { step, tells, numbers, learningRate } = this.#windows[0]!;
-    const { counts, gradientNorm, at } = await numbers;
+    const { counts, gradientNorm, measured, at } = await numbers;
     this.#windows.shift();
     const p = this.#p;
     this.#tick(at);
@@ -253,6 +368,7 @@ export class Loop {
       gradientNorm,
       samples,
       samplesPerSecond,
+      ...(measured && { measured }),
     });
   }
 
@@ -282,7 +398,7 @@ export class Loop {
   // ---- Between steps
 
   async #endEpoch(): Promise<void> {
-    const { schedule, scheduleEvery, optimizer } = this.#trainer;
+    const { optimizer } = this.#trainer;
     const p = this.#p;
     if (!this.#totals.isEmpty) {
       this.#queueWindow(false);
@@ -293,6 +409,7 @@ export class Loop {
         "fit: the loader gave no batch in this epoch. Is its data set empty, or shorter than a batch with dropLast?",
       );
     }
+    const measured = await this.#fit.callbacks.measure("epoch", this.#context);
     p.epoch++;
     const event: EpochEvent = {
       type: "epoch",
@@ -303,12 +420,14 @@ export class Loop {
       samples: p.epochCounts.samples,
       seconds: p.epochSeconds,
       samplesPerSecond: p.epochCounts.samples / p.epochSeconds,
+      ...(measured && { measured }),
     };
     [p.epochCounts, p.epochSeconds, p.epochBatches] = [noCounts(), 0, 0];
     p.history.push(event);
-    if (schedule && scheduleEvery === "epoch") schedule.step();
+    this.#moveSchedule("epoch");
     await this.#tell(event);
     if (this.#fit.validateEvery === null) await this.#validate(p.epoch);
+    await this.#diagnose();
     if (this.#fit.checkpointEvery === "epoch") await this.#save("last");
   }
 
@@ -333,24 +452,42 @@ export class Loop {
     });
     this.#p.monitor = this.#monitor.state;
     this.#p.history.push(event);
+    this.#moveSchedule("validation", scores[this.#fit.monitor]);
     await this.#tell(event);
     if (event.best && this.#fit.checkpointEvery !== null) await this.#save("best");
     if (this.#monitor.outOfPatience) this.stop("earlyStopping");
+  }
+
+  /** Tells what callbacks find, where it has changed. */
+  async #diagnose(): Promise<Finding[]> {
+    const p = this.#p;
+    const findings = this.#fit.callbacks.diagnose();
+    const keys = findings.map(keyOf);
+    if (keys.join("\n") !== p.diagnosed.join("\n")) {
+      p.diagnosed = keys;
+      await this.#tell({ type: "diagnosis", step: p.step, epoch: p.epoch, findings });
+    }
+    return findings;
   }
 
   async #end(): Promise<FitResult> {
     const p = this.#p;
     const reason = this.#stop ?? "finished";
     if (this.#fit.checkpointEvery !== null && this.#unsaved) await this.#save("last");
+    const diagnosis = await this.#diagnose();
     await this.#tell({ type: "end", step: p.step, epoch: p.epoch, reason, seconds: p.seconds });
     const { history, seconds, samples, monitor } = p;
-    return { reason, steps: p.step, epochs: p.epoch, seconds, samples, history, best: monitor.best };
+    return { reason, steps: p.step, epochs: p.epoch, seconds, samples, history, best: monitor.best, diagnosis };
   }
 
   async #tell(event: TrainEvent): Promise<void> {
     // A checkpoint is no line: resuming cuts the log where the checkpoint was, and would lose it.
     if (event.type !== "checkpoint" && event.type !== "end") await this.#log?.write(event);
-    for (const callback of this.#fit.callbacks) await callback(event);
+    const { callbacks } = this.#fit;
+    await callbacks.call("onEvent", event, this.#context);
+    if (event.type === "epoch") await callbacks.call("onEpochEnd", event, this.#context);
+    else if (event.type === "validation") await callbacks.call("onValidation", event, this.#context);
+    else if (event.type === "checkpoint") await callbacks.call("onCheckpoint", event, this.#context);
     await this.#emit(event);
   }
 
@@ -370,6 +507,7 @@ export class Loop {
       loader: this.#loader.stateDict?.() ?? null,
       totals: this.#totals.state(),
       progress: p,
+      callbacks: await this.#fit.callbacks.state(),
     };
     await saveState(path, state, { step: String(p.step), epoch: String(p.epoch), isa: addon.isa() });
     if (kind === "last") [this.#savedAt, this.#unsaved] = [performance.now(), false];
@@ -400,9 +538,10 @@ export class Loop {
     ema?.loadStateDict(s.ema);
     defaultGenerator.load(s.generator);
     this.#totals.load(s.totals);
-    this.#p = s.progress;
+    this.#p = { ...s.progress, diagnosed: s.progress.diagnosed ?? [] };
     this.#monitor.state = this.#p.monitor;
-    this.#unsaved = false;
+    [this.#unsaved, this.#resumed] = [false, true];
+    await this.#fit.callbacks.load(s.callbacks ?? {});
     if (s.loader !== null && this.#loader.loadStateDict) this.#loader.loadStateDict(s.loader);
     else if (this.#p.epochBatches > 0) {
       throw new Error(

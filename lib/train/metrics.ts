@@ -10,9 +10,18 @@ import type { Scores } from "./events.js";
 
 /** A mean over samples that needs no read in a step. */
 export interface Metric {
+  /** Under which scores hold it; "loss" is taken. */
   name: string;
   /** `sum` of one batch, a tensor with one element, and the `count` it is divided by. Runs without gradients. */
-  measure(output: Tensor, target: Tensor): { sum: Tensor; count: number };
+  measure(
+    output: Tensor,
+    target: Tensor,
+  ): {
+    /** A tensor with one element, which the metric may leave on the device. */
+    sum: Tensor;
+    /** What the sum is divided by, such as the number of samples. */
+    count: number;
+  };
 }
 
 /** Share of the samples whose highest score (dimension 1) is that of their label. */
@@ -30,8 +39,10 @@ export const accuracy: Metric = {
 };
 
 const METRICS = { accuracy };
+/** Metrics that go by name. */
 export type MetricName = keyof typeof METRICS;
 
+/** Metrics by name or as they are; a name twice is an error. */
 export function findMetrics(given: readonly (MetricName | Metric)[]): Metric[] {
   const found = given.map((m) => {
     if (typeof m !== "string") return m;
@@ -50,13 +61,18 @@ export function findMetrics(given: readonly (MetricName | Metric)[]): Metric[] {
 
 /** Sums and counts by metric, and the samples; adds up across windows. */
 export interface Counts {
+  /** Samples of the window. */
   samples: number;
+  /** By metric, as numbers. */
   sums: Record<string, number>;
+  /** What each sum is divided by. */
   counts: Record<string, number>;
 }
 
+/** Counts of an empty window. */
 export const noCounts = (): Counts => ({ samples: 0, sums: {}, counts: {} });
 
+/** Adds the counts of another window to `into`. */
 export function addCounts(into: Counts, more: Counts): void {
   into.samples += more.samples;
   for (const name in more.sums) {
@@ -65,14 +81,25 @@ export function addCounts(into: Counts, more: Counts): void {
   }
 }
 
+/** Sum by count, for each metric. */
 export const scoresOf = ({ sums, counts }: Counts): Scores =>
   Object.fromEntries(Object.keys(sums).map((name) => [name, sums[name]! / counts[name]!]));
 
+/** What Totals.state() gives. */
 export interface TotalsState {
+  /** Samples of the window so far. */
   samples: number;
+  /** What each sum is divided by. */
   counts: Record<string, number>;
+  /** By metric, [] each. */
   sums: Record<string, Tensor>;
 }
+
+/** The scores of one batch, on the device. */
+export type Measures = {
+  samples: number;
+  parts: { name: string; sum: Tensor; weight: number; count: number }[];
+};
 
 /** Totals of a window of steps, on the device. */
 export class Totals {
@@ -81,22 +108,40 @@ export class Totals {
   #counts: Record<string, number> = {};
   #samples = 0;
 
+  /**
+   * An empty window.
+   *
+   * @param metrics beside the loss
+   */
   constructor(metrics: readonly Metric[]) {
     this.#metrics = metrics;
   }
 
+  /** Whether no batch was added since take(). */
   get isEmpty(): boolean {
     return this.#samples === 0;
   }
 
   /** Adds a batch of `samples`, given its mean loss. Call it in noGrad(). */
   add(loss: Tensor, output: Tensor, target: Tensor, samples: number): void {
+    this.addMeasures(this.measure(loss, output, target, samples));
+  }
+
+  /** What add() adds: a captured step measures inside, and its totals, which change with the window, add up outside. */
+  measure(loss: Tensor, output: Tensor, target: Tensor, samples: number): Measures {
+    return {
+      samples,
+      parts: [
+        { name: "loss", sum: loss, weight: samples, count: samples },
+        ...this.#metrics.map((metric) => ({ name: metric.name, weight: 1, ...metric.measure(output, target) })),
+      ],
+    };
+  }
+
+  /** Adds what measure() gave. */
+  addMeasures({ samples, parts }: Measures): void {
     this.#samples += samples;
-    this.#addOne("loss", loss, samples, samples);
-    for (const metric of this.#metrics) {
-      const { sum, count } = metric.measure(output, target);
-      this.#addOne(metric.name, sum, 1, count);
-    }
+    for (const { name, sum, weight, count } of parts) this.#addOne(name, sum, weight, count);
   }
 
   #addOne(name: string, value: Tensor, weight: number, count: number): void {
@@ -117,6 +162,7 @@ export class Totals {
     return { samples: this.#samples, counts: { ...this.#counts }, sums: Object.fromEntries(this.#sums) };
   }
 
+  /** Continues a window that state() gave; its tensors are taken over. */
   load({ samples, counts, sums }: TotalsState): void {
     [this.#samples, this.#counts, this.#sums] = [samples, counts, new Map(Object.entries(sums))];
   }

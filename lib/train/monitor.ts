@@ -3,6 +3,7 @@
  */
 import type { ValidationEvent } from "./events.js";
 
+/** When training ends because the monitored score has stopped improving. */
 export interface EarlyStopping {
   /** Validations without improvement after which training ends. Default 5. */
   patience?: number;
@@ -10,19 +11,28 @@ export interface EarlyStopping {
   minDelta?: number;
 }
 
+/** What a resumed run continues from. */
 export interface MonitorState {
+  /** The best validation so far. */
   best: ValidationEvent | null;
+  /** Validations since then. */
   waited: number;
 }
 
+/** Follows one score over the validations of a run. */
 export class Monitor {
   readonly #name: string;
   readonly #sign: 1 | -1;
   readonly #patience: number;
   readonly #minDelta: number;
+  /** May be set, when a run is resumed. */
   state: MonitorState = { best: null, waited: 0 };
 
-  /** @param name the score: "loss" is to fall, everything else to rise */
+  /**
+   * Nothing seen yet: the first score that is a number is the best.
+   *
+   * @param name the score: "loss" is to fall, everything else to rise
+   */
   constructor(name: string, stopping: EarlyStopping | undefined) {
     const { patience = 5, minDelta = 0 } = stopping ?? { patience: Number.POSITIVE_INFINITY };
     if (!(patience >= 1)) throw new RangeError(`fit: expected earlyStopping.patience from 1 up, got ${patience}`);
@@ -48,6 +58,7 @@ export class Monitor {
     return seen;
   }
 
+  /** Whether as many validations as `patience` brought no improvement. */
   get outOfPatience(): boolean {
     return this.state.waited >= this.#patience;
   }

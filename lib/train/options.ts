@@ -5,14 +5,24 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Module } from "../nn/index.js";
-import type { EMA, OptimizerOptions, OptimizerState, Schedule } from "../optim/index.js";
+import {
+  type EMA,
+  type LBFGSState,
+  type OptimizerOptions,
+  type OptimizerState,
+  ReduceLROnPlateau,
+  type Schedule,
+} from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
-import type { TrainEvent } from "./events.js";
+import { type AnyCallback, CallbackList } from "./callbacks.js";
 import { findMetrics, type Metric, type MetricName } from "./metrics.js";
 import type { EarlyStopping } from "./monitor.js";
 
 /** A model that gives one tensor for one. */
-export type Model = Module & { forward(x: Tensor): Tensor };
+export type Model = Module & {
+  /** From a batch of inputs to what the loss takes. */
+  forward(x: Tensor): Tensor;
+};
 
 /** [inputs, targets]; dimension 0 of the inputs counts the samples. */
 export type Batch = readonly Tensor[];
@@ -23,32 +33,71 @@ export interface BatchSource extends AsyncIterable<Batch> {
   readonly length?: number;
   /** Where it stands; with loadStateDict(), a run resumes in the middle of an epoch. */
   stateDict?(): unknown;
+  /** Takes over what stateDict() gave: the next iteration goes on there. */
   loadStateDict?(state: unknown): void;
 }
 
-/** What training needs of an optimizer; those of optim have it. */
-export interface AnyOptimizer {
+/** An optimizer that steps by the gradients that are there; most of optim are such. */
+export interface StepOptimizer {
+  /** Whose `lr` events report. */
   readonly paramGroups: readonly OptimizerOptions[];
+  /** Forgets the gradients of all parameters. */
   zeroGrad(): void;
+  /** Updates the parameters by their gradients. */
   step(): void;
+  /** What checkpoints hold. */
   stateDict(): OptimizerState;
+  /** Takes over what stateDict() gave. */
   loadStateDict(state: OptimizerState): void;
 }
 
+/**
+ * An optimizer that evaluates the loss again within a step, such as optim.LBFGS. The random numbers of each evaluation are
+ * those of the first, so that dropout drops the same and the loss is a function of the weights; running statistics, as of
+ * batch norm, see every evaluation.
+ */
+export interface ClosureOptimizer {
+  readonly takesClosure: true;
+  /** Whose `lr` events report. */
+  readonly paramGroups: readonly OptimizerOptions[];
+  zeroGrad(): void;
+  step(closure: () => Tensor): Promise<number>;
+  stateDict(): LBFGSState;
+  loadStateDict(state: LBFGSState): void;
+}
+
+/** What training needs of an optimizer; those of optim have it. */
+export type AnyOptimizer = StepOptimizer | ClosureOptimizer;
+
+export const takesClosure = (optimizer: AnyOptimizer): optimizer is ClosureOptimizer =>
+  (optimizer as Partial<ClosureOptimizer>).takesClosure === true;
+
+/** A schedule by steps or epochs, or one that goes by the validation. */
+export type AnySchedule = Schedule | ReduceLROnPlateau;
+
+/** Options of Trainer. A key that is none of them is an error. */
 export interface TrainerOptions {
+  /** Made of the model's parameters. */
   optimizer: AnyOptimizer;
   /** Mean loss of a batch, a tensor with one element: nn.crossEntropy, or any function of tensors. */
   loss: (output: Tensor, target: Tensor) => Tensor;
   /** Beside the loss: names, or { name, measure }. Default none. */
   metrics?: readonly (MetricName | Metric)[];
-  /** Sets the learning rate. Default: it stays. */
-  schedule?: Schedule;
-  /** When the schedule moves on: after each optimizer step (default) or epoch. */
+  /** Sets the learning rate. Default: it stays. ReduceLROnPlateau goes by the monitored score of each validation. */
+  schedule?: AnySchedule;
+  /** When the schedule moves on: after each optimizer step (default) or epoch; not for ReduceLROnPlateau. */
   scheduleEvery?: "step" | "epoch";
   /** Scales the gradient so that its norm is at most this. Default: never. */
   clipNorm?: number;
   /** Bounds each element of the gradient. Default: never. */
   clipValue?: number;
+  /**
+   * Records the step once and replays it natively (capture()): the same bits in less time and memory. The model, the loss
+   * and the metrics must then do the same in every step, and hooks of modules run only when a step is recorded: for each
+   * shape of a batch, and after each validation. Not with optimizers that take a closure, nor callbacks with
+   * `onGradients`. Default false.
+   */
+  capture?: boolean;
   /** Batches that make one optimizer step, each weighted by its samples. Default 1. */
   accumulate?: number;
   /** Running average of the weights, which evaluate() and predict() then use: its decay, such as 0.999, or an EMA. */
@@ -59,11 +108,15 @@ export interface TrainerOptions {
   out?: string;
   /** Trains in the NaN finder (detectAnomaly()): the first op that makes a NaN or an infinity ends the run. Slow. Default false. */
   detectAnomaly?: boolean;
+  /** Whether a loss or a gradient that is NaN or infinite ends the run, with the weights from before the step. Default true. */
+  stopAtNaN?: boolean;
 }
 
+/** Options of trainer.fit(). A key that is none of them is an error. */
 export interface FitOptions {
   /** How long to train, from the very beginning of the run: epochs, or optimizer steps. One of the two is needed. */
   epochs?: number;
+  /** How long to train, in optimizer steps; with both, whichever comes first. */
   steps?: number;
   /** Batches to evaluate on, after each epoch unless validateEvery says otherwise. */
   validation?: AsyncIterable<Batch>;
@@ -73,15 +126,22 @@ export interface FitOptions {
   monitor?: string;
   /** Ends training when the monitored score stops improving; true for the defaults. Default: never. */
   earlyStopping?: EarlyStopping | boolean;
-  /** Called, and awaited, for each event. */
-  callbacks?: readonly ((event: TrainEvent) => unknown)[];
+  /** Called, and awaited, one after the other: functions for each event, objects at their hooks. */
+  callbacks?: readonly AnyCallback[];
   /** Steps between step events. Default 10. */
   logEvery?: number;
   /**
    * When last.safetensors is written, beside the end of the run: after each epoch (default), every so many steps, or
    * { seconds }. best.safetensors follows validations. false: never. Needs `out`.
    */
-  checkpoint?: "epoch" | number | { seconds: number } | false;
+  checkpoint?:
+    | "epoch"
+    | number
+    | {
+        /** Written at the first step after so many. */
+        seconds: number;
+      }
+    | false;
   /** Goes on from a checkpoint: its path, or true for out/last.safetensors, where there is one. Default false. */
   resume?: boolean | string;
   /** Ends the run after its current step, with a checkpoint. */
@@ -92,38 +152,63 @@ export interface FitOptions {
 
 /** TrainerOptions, complete. */
 export interface TrainerSettings {
+  /** What is trained. */
   model: Model;
+  /** Makes the steps. */
   optimizer: AnyOptimizer;
+  /** Mean loss of a batch. */
   loss: (output: Tensor, target: Tensor) => Tensor;
+  /** Beside the loss. */
   metrics: readonly Metric[];
-  schedule: Schedule | null;
+  /** Sets the learning rate; null: it stays. */
+  schedule: AnySchedule | null;
+  /** When the schedule moves on. */
   scheduleEvery: "step" | "epoch";
+  /** Greatest norm of the gradient; null: any. */
   clipNorm: number | null;
+  /** Greatest element of the gradient; null: any. */
   clipValue: number | null;
+  /** Whether steps are recorded and replayed. */
+  capture: boolean;
+  /** Batches that make one optimizer step. */
   accumulate: number;
+  /** Running average of the weights; null: none. */
   ema: EMA | null;
+  /** Of the default generator; null: it goes on as it is. */
   seed: number | null;
+  /** Folder for metrics.jsonl and checkpoints; null: nothing is written. */
   out: string | null;
   detectAnomaly: boolean;
+  stopAtNaN: boolean;
 }
 
 /** FitOptions, complete. */
 export interface FitSettings {
   /** Infinity where the other bounds the run. */
   epochs: number;
+  /** Infinity where the epochs bound the run. */
   steps: number;
+  /** Batches to evaluate on; null: none. */
   validation: AsyncIterable<Batch> | null;
   /** null: after each epoch. */
   validateEvery: number | null;
+  /** The score that "best" and early stopping go by. */
   monitor: string;
+  /** undefined: never. */
   earlyStopping: EarlyStopping | undefined;
-  callbacks: readonly ((event: TrainEvent) => unknown)[];
+  /** Hooks of the run, in order. */
+  callbacks: CallbackList;
+  /** Steps between step events. */
   logEvery: number;
   /** null: no checkpoints at all. */
   checkpointEvery: "epoch" | "end" | number | null;
+  /** Seconds between checkpoints; null: not by time. */
   checkpointSeconds: number | null;
+  /** Path of a checkpoint that is there; null: a fresh run. */
   resume: string | null;
+  /** Ends the run after its current step. */
   signal: AbortSignal | undefined;
+  /** Whether Ctrl+C and SIGTERM end the run with a checkpoint. */
   handleSignals: boolean;
 }
 
@@ -144,11 +229,13 @@ const TRAINER_KEYS = [
   "scheduleEvery",
   "clipNorm",
   "clipValue",
+  "capture",
   "accumulate",
   "ema",
   "seed",
   "out",
   "detectAnomaly",
+  "stopAtNaN",
 ];
 const FIT_KEYS = [
   "epochs",
@@ -190,11 +277,13 @@ export function trainerSettings(
     scheduleEvery = "step",
     clipNorm,
     clipValue,
+    capture = false,
     accumulate = 1,
     ema,
     seed = null,
     out = null,
     detectAnomaly = false,
+    stopAtNaN = true,
   } = options;
   if (typeof optimizer?.step !== "function")
     throw new TypeError("Trainer: expected an optimizer, such as new optim.AdamW(model.parameters())");
@@ -205,6 +294,17 @@ export function trainerSettings(
   expectPositive(where, "clipNorm", clipNorm);
   expectPositive(where, "clipValue", clipValue);
   expectCount(where, "accumulate", accumulate);
+  if (schedule instanceof ReduceLROnPlateau && options.scheduleEvery !== undefined)
+    throw new TypeError("Trainer: ReduceLROnPlateau moves on with each validation; leave out scheduleEvery");
+  if (typeof capture !== "boolean") throw new TypeError(`Trainer: expected capture true or false, got ${capture}`);
+  if (capture && takesClosure(optimizer))
+    throw new TypeError(
+      "Trainer: expected an optimizer that takes no closure with capture: what it does depends on values that it reads",
+    );
+  if (takesClosure(optimizer) && (clipNorm !== undefined || clipValue !== undefined))
+    throw new TypeError(
+      "Trainer: expected no clipNorm and clipValue with an optimizer that takes a closure: it needs the gradient of the loss as it is",
+    );
   return {
     model,
     optimizer,
@@ -214,16 +314,30 @@ export function trainerSettings(
     scheduleEvery,
     clipNorm: clipNorm ?? null,
     clipValue: clipValue ?? null,
+    capture,
     accumulate,
     ema: typeof ema === "number" ? makeEma(ema) : (ema ?? null),
     seed,
     out,
     detectAnomaly,
+    stopAtNaN,
   };
 }
 
+/** Throws where ReduceLROnPlateau could not go by the validation of a run. */
+function expectPlateau({ mode }: ReduceLROnPlateau, monitor: string, validation: unknown): void {
+  if (!validation) throw new TypeError("fit: ReduceLROnPlateau goes by the validation; pass { validation: loader }");
+  if ((mode === "min") !== (monitor === "loss"))
+    throw new TypeError(
+      `fit: the monitored score "${monitor}" is to ${monitor === "loss" ? "fall" : "rise"}, the schedule waits for one that ${mode === "min" ? "falls" : "rises"}; make it with { mode: "${monitor === "loss" ? "min" : "max"}" }`,
+    );
+}
+
 /** Checks and completes the options of fit(). */
-export function fitSettings(options: FitOptions, out: string | null): FitSettings {
+export function fitSettings(
+  options: FitOptions,
+  { out, schedule }: Pick<TrainerSettings, "out" | "schedule">,
+): FitSettings {
   const where = "fit";
   expectKeys(where, options, FIT_KEYS);
   const {
@@ -245,6 +359,7 @@ export function fitSettings(options: FitOptions, out: string | null): FitSetting
   expectCount(where, "logEvery", logEvery);
   if (earlyStopping && !validation)
     throw new TypeError("fit: earlyStopping goes by the validation; pass { validation: loader }");
+  if (schedule instanceof ReduceLROnPlateau) expectPlateau(schedule, monitor, validation);
   if (checkpoint !== false && !out) throw new TypeError("fit: checkpoints need a folder; pass { out } to the Trainer");
   const seconds = typeof checkpoint === "object" ? checkpoint.seconds : undefined;
   expectPositive(where, "checkpoint.seconds", seconds);
@@ -261,7 +376,7 @@ export function fitSettings(options: FitOptions, out: string | null): FitSetting
     validateEvery: validateEvery ?? null,
     monitor,
     earlyStopping: earlyStopping === true ? {} : earlyStopping === false ? undefined : earlyStopping,
-    callbacks,
+    callbacks: new CallbackList(callbacks),
     logEvery,
     checkpointEvery: checkpoint === false ? null : typeof checkpoint === "object" ? "end" : checkpoint,
     checkpointSeconds: seconds ?? null,

@@ -8,6 +8,7 @@ import type { FitResult, TrainEvent } from "./events.js";
 
 const AHEAD = 16; // events that training may be ahead of a consumer
 
+/** A running fit(): await it for the result, or iterate over its events, or both. */
 export class FitRun implements PromiseLike<FitResult>, AsyncIterable<TrainEvent> {
   readonly #result: Promise<FitResult>;
   readonly #readers = new Set<Reader>();
@@ -23,6 +24,7 @@ export class FitRun implements PromiseLike<FitResult>, AsyncIterable<TrainEvent>
       });
   }
 
+  /** As a promise's: `await run` gives the result. */
   // biome-ignore lint/suspicious/noThenProperty: `await trainer.fit(...)` is the common use
   then<A = FitResult, B = never>(
     onResult?: ((result: FitResult) => A | PromiseLike<A>) | null,
@@ -31,10 +33,12 @@ export class FitRun implements PromiseLike<FitResult>, AsyncIterable<TrainEvent>
     return this.#result.then(onResult, onError);
   }
 
+  /** As a promise's. */
   catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<FitResult | B> {
     return this.#result.catch(onError);
   }
 
+  /** As a promise's. */
   finally(onEnd?: (() => void) | null): Promise<FitResult> {
     return this.#result.finally(onEnd);
   }

@@ -38,10 +38,17 @@ export class Trainer {
   readonly #settings: TrainerSettings;
   #running = false;
 
+  /**
+   * Checks the options; nothing is trained, seeded or written before fit().
+   *
+   * @param model what is trained
+   * @param options optimizer and loss have no default
+   */
   constructor(model: Model, options: TrainerOptions) {
     this.#settings = trainerSettings(model, options, (decay) => new EMA(model, { decay }));
   }
 
+  /** The model that was given, trained in place. */
   get model(): Model {
     return this.#settings.model;
   }
@@ -54,13 +61,13 @@ export class Trainer {
   /**
    * Trains; `await` gives the result, `for await` the events. Training begins at once, whether or not anybody listens.
    *
-   * Where a loss or a gradient is NaN or infinite, the run ends with an error that names the op and the module which made
+   * Where a loss or a gradient is NaN or infinite (and stopAtNaN stands), the run ends with an error that names the op and the module which made
    * it; the weights and the optimizer are as they were before that step (running statistics have seen its batch).
    *
    * @throws (rejects) the error of a step, a callback or the loader; TypeError or RangeError for wrong options
    */
   fit(loader: BatchSource, options: FitOptions): FitRun {
-    const settings = fitSettings(options, this.#settings.out);
+    const settings = fitSettings(options, this.#settings);
     let loop: Loop | undefined;
     let stopped = false;
     return new FitRun(

@@ -11,11 +11,13 @@ export interface Points {
   y: ArrayLike<number>;
 }
 
+/** A chart's curves of training and validation. */
 export interface Curves {
   train?: Points;
   validation?: Points;
 }
 
+/** One line of a chart. */
 export interface Line extends Points {
   name: string;
   color: "train" | "validation";
@@ -24,6 +26,7 @@ export interface Line extends Points {
 // The SVG's own units; it scales with the page.
 const CHART = { width: 440, height: 300, left: 52, right: 12, top: 14, bottom: 42 };
 
+/** The lines of a chart, with their names and colours. */
 export function curvesOf({ train, validation }: Curves): Line[] {
   const lines: Line[] = [];
   if (train) lines.push({ name: "train", color: "train", ...train });

@@ -34,6 +34,7 @@ export interface ProgressStream {
   columns?: number;
 }
 
+/** Options of Progress. */
 export interface ProgressOptions {
   /** default process.stderr, so that stdout stays free for results */
   stream?: ProgressStream;

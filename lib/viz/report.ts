@@ -30,6 +30,7 @@ export interface Mistake {
   probability?: number;
 }
 
+/** What the page shows; parts that are not given are left out. */
 export interface ReportData {
   title: string;
   /** one line below the title: model, data set, when */
@@ -52,6 +53,8 @@ export interface ReportData {
     accuracy?: Curves;
     learningRate?: Points;
   };
+  /** what was found wrong with the run, a sentence each; an empty list says that nothing was */
+  diagnosis?: readonly { message: string }[];
   /** by class index; default "0", "1", ... */
   classNames?: readonly string[];
   /** counts[true][predicted] */
@@ -95,6 +98,7 @@ export function renderReport(data: ReportData): string {
       "Training",
       charts.filter(Boolean).length > 0 && `<div class="charts">${charts.filter(Boolean).join("")}</div>`,
     ),
+    section("Diagnosis", data.diagnosis && findings(data.diagnosis)),
     section("Confusion matrix", data.confusion && confusionMap(data.confusion, name)),
     section("Per class", data.scores && scoreTable(data.scores, name)),
     section("First-layer filters", data.filters && filterGrid(data.filters)),
@@ -139,6 +143,11 @@ function summaryTiles(summary: NonNullable<ReportData["summary"]>): string {
   const shown = tiles.filter(([, value]) => value !== undefined);
   if (shown.length === 0) return "";
   return `<dl class="tiles">${shown.map(([label, value]) => `<div><dt>${label}</dt><dd>${escapeHtml(value!)}</dd></div>`).join("")}</dl>`;
+}
+
+function findings(list: NonNullable<ReportData["diagnosis"]>): string {
+  if (list.length === 0) return `<p class="note">Nothing was found wrong with this run.</p>`;
+  return `<ul class="findings">${list.map(({ message }) => `<li>${escapeHtml(message)}</li>`).join("")}</ul>`;
 }
 
 // ------------------------------------------------------------------------------------------------------- confusion
@@ -387,6 +396,7 @@ figure { margin: 0; }
 circle.train { fill: var(--train); }
 circle.validation { fill: var(--validation); }
 table { border-collapse: collapse; }
+.findings { margin: 0; padding-left: 20px; }
 .confusion { display: flex; flex-wrap: wrap; gap: 24px 40px; align-items: flex-start; }
 .confusion .scroll { max-width: 100%; }
 .map { font-size: 13px; }

@@ -2,6 +2,7 @@
 #include <cstring>
 #include "args.h"
 #include "bind.h"
+#include "capturing.h"
 #include "watching.h"
 #include "../parallel.h"
 
@@ -20,7 +21,7 @@ napi_value tracked(Args& a, Buffer* b) {
 // alloc(object, dtype, count): handle of a buffer with undefined contents.
 napi_value alloc(Args& a) {
   if (a.count < 1) throw CallError("alloc: expected (object, dtype, count)");
-  return tracked(a, allocateBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc"), false));
+  return tracked(a, a.environment->newBuffer(a.dtype(1, "alloc"), a.integer(2, "alloc")));
 }
 
 // alias(object, handle): another handle on the same buffer.
@@ -49,6 +50,7 @@ napi_value fromHost(Args& a) {
                     " elements");
   Buffer* b = allocateBuffer(dtype, int64_t(bytes) / sizeOf(dtype), true);
   if (bytes) memcpy(b->data, data, bytes);
+  a.environment->madeOutside(b);
   return tracked(a, b);
 }
 
@@ -67,9 +69,9 @@ napi_value sweep(Args& a) {
   return toNumber(a.env, double(a.environment->sweep(all)));
 }
 napi_value stats(Args& a) { return a.environment->statsArray(); }
-napi_value read(Args& a) { return a.environment->read(a.environment->find(a.number(0, "read"), "read")); }
+napi_value read(Args& a) { return a.environment->read(a.environment->findValue(a.number(0, "read"), "read")); }
 napi_value readSync(Args& a) {
-  return a.environment->readSync(a.environment->find(a.number(0, "readSync"), "readSync"));
+  return a.environment->readSync(a.environment->findValue(a.number(0, "readSync"), "readSync"));
 }
 napi_value settled(Args& a) { return a.environment->settled(); }
 napi_value synchronize(Args& a) {
@@ -85,17 +87,11 @@ napi_value turned(Args& a) {
 
 napi_value memory(Args& a) {
   MemoryStats m = memoryStats();
-  napi_value object;
-  check(napi_create_object(a.env, &object), "creating an object");
-  auto set = [&](const char* name, int64_t value) {
-    check(napi_set_named_property(a.env, object, name, toNumber(a.env, double(value))), "filling an object");
-  };
-  set("liveBytes", m.liveBytes);
-  set("liveBuffers", m.liveBuffers);
-  set("peakBytes", m.peakBytes);
-  set("cachedBytes", m.cachedBytes);
-  set("scratchBytes", m.scratchBytes);
-  return object;
+  return toObject(a.env, {{"liveBytes", m.liveBytes},
+                          {"liveBuffers", m.liveBuffers},
+                          {"peakBytes", m.peakBytes},
+                          {"cachedBytes", m.cachedBytes},
+                          {"scratchBytes", m.scratchBytes}});
 }
 napi_value resetPeak(Args&) {
   resetPeakBytes();
@@ -195,6 +191,7 @@ napi_value init(napi_env env, napi_value exports) {
     set(exports, "isas", entry<isas>);
     set(exports, "features", entry<features>);
     set(exports, "signatures", entry<signatures>);
+    exportCapturing(env, exports, environment);
     exportWatching(env, exports, environment);
     napi_value ops;
     check(napi_create_object(env, &ops), "creating the op table");

@@ -63,6 +63,14 @@ inline napi_value toTexts(napi_env env, const std::vector<std::string>& all) {
   return array;
 }
 
+inline napi_value toObject(napi_env env, std::initializer_list<std::pair<const char*, int64_t>> fields) {
+  napi_value object;
+  check(napi_create_object(env, &object), "creating an object");
+  for (auto [name, value] : fields)
+    check(napi_set_named_property(env, object, name, toNumber(env, double(value))), "filling an object");
+  return object;
+}
+
 template <napi_value (*Body)(Args&)> napi_value entry(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     Args args(env, info);

@@ -2,6 +2,7 @@
 // of handles for lists) and plain numbers, in the order of the signature, sizes spread into their fields.
 #pragma once
 #include "../call.h"
+#include "../capture.h"
 #include "../cpu.h"
 #include "env.h"
 
@@ -9,7 +10,7 @@ namespace napier {
 
 // Arguments as JavaScript passed them. Where the op has lists, all are copied before any handle is looked up: an array
 // may run code of its own when it is read (a getter), and that code may free tensors.
-class NapiSource {
+class NapiSource final : public Source {
 public:
   static constexpr size_t kMost = 64;
   NapiSource(napi_env e, napi_callback_info info, const char* op, bool hasLists) : env(e), name(op) {
@@ -20,24 +21,34 @@ public:
     if (length > kMost) throw CallError(std::string(name) + ": too many arguments (" + std::to_string(length) + ")");
     if (hasLists) copyLists();
   }
-  int count() const { return int(length); }
-  double number(int i) const {
+  int count() const override { return int(length); }
+  double number(int i) override {
     double x;
-    if (napi_get_value_double(env, values[i], &x) != napi_ok)
-      throw CallError(std::string(name) + ": argument " + std::to_string(i) + " must be a number");
-    return x;
+    if (napi_get_value_double(env, values[i], &x) == napi_ok) return x;
+    if (Capture* capture = environment->recording()) {
+      // A number that is read anew at each replay stands there as a BigInt: reading one runs no code, and whatever
+      // JavaScript computes with it throws.
+      int64_t bits;
+      bool exact = false;
+      if (napi_get_value_bigint_int64(env, values[i], &bits, &exact) == napi_ok && exact)
+        return capture->scalar(i, bits);
+    }
+    throw CallError(std::string(name) + ": argument " + std::to_string(i) + " must be a number");
   }
-  Operand operand(int i) const {
+  Operand operand(int i) override {
     napi_valuetype type;
     check(napi_typeof(env, values[i], &type), name);
     if (type == napi_null || type == napi_undefined) return {};
-    return {environment->find(number(i), name)};
+    double handle;
+    if (napi_get_value_double(env, values[i], &handle) != napi_ok)
+      throw CallError(std::string(name) + ": argument " + std::to_string(i) + " must be a tensor");
+    return {environment->findOperand(handle, name)};
   }
-  void list(int i, std::vector<Operand>& into) const {
+  void list(int i, std::vector<Operand>& into) override {
     for (auto& [argument, handles] : lists) {
       if (argument != i) continue;
       into.reserve(handles.size());
-      for (double handle : handles) into.push_back({environment->find(handle, name)});
+      for (double handle : handles) into.push_back({environment->findOperand(handle, name)});
       return;
     }
     throw CallError(std::string(name) + ": argument " + std::to_string(i) + " must be an array of tensors");
@@ -97,6 +108,10 @@ template <class DTypes, class Sig> napi_value submitCall(napi_env env, napi_call
   return guarded(env, [&]() -> napi_value {
     NapiSource source(env, info, op.name, Call<DTypes, Sig>::hasLists);
     Environment& who = source.submitter();
+    if (Capture* capture = who.recording()) {
+      capture->record<DTypes>(op, source, who.watch.where());
+      return nullptr;
+    }
     bool isWatched = who.watch.on();
     int64_t entered = isWatched ? monotonicNanoseconds() : 0;
     Call<DTypes, Sig> call(op, source);

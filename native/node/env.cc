@@ -4,7 +4,7 @@
 #ifndef _WIN32
 #include <dlfcn.h>
 #endif
-#include "../call.h"
+#include "../cpu.h"
 
 namespace napier {
 
@@ -95,6 +95,8 @@ Environment& Environment::of(napi_env env) {
 void Environment::tearDown() {
   cancelled.store(true, std::memory_order_release);
   Stream::cpu().wait(lastPosition); // the running kernel ends, the queued ones are skipped
+  open.reset();
+  captures.clear();
   for (auto& slot : slots)
     if (slot.buffer) release(slot.buffer);
   slots.clear();
@@ -148,6 +150,22 @@ Buffer* Environment::find(double handle, const char* what) const {
   if (Buffer* b = findOrNull(handle)) return b;
   throw CallError(std::string(what) +
                   ": expected a live tensor of this thread, got a handle that was freed or belongs to another thread");
+}
+
+Buffer* Environment::findValue(double handle, const char* what) const {
+  Buffer* b = find(handle, what);
+  if (b->data) return b;
+  throw CallError(std::string(what) +
+                  ": this tensor has no value: it was made inside a captured function, which was still being recorded "
+                  "or did not finish");
+}
+
+Buffer* Environment::findOperand(double handle, const char* what) const {
+  if (const Capture* capture = recording()) {
+    Buffer* b = find(handle, what);
+    if (capture->holds(b)) return b;
+  }
+  return findValue(handle, what);
 }
 
 void Environment::freeSlot(uint32_t index) {
@@ -209,6 +227,64 @@ napi_value Environment::statsArray() const {
 }
 
 void Environment::refreshStats() { stats[liveBytes] = double(memoryStats().liveBytes); }
+
+// ---- Captured steps
+
+Buffer* Environment::newBuffer(DType dtype, int64_t count) {
+  if (Capture* capture = recording()) return capture->allocate(dtype, count);
+  Buffer* b = allocateBuffer(dtype, count, false);
+  madeOutside(b);
+  return b;
+}
+
+void Environment::madeOutside(Buffer* buffer) {
+  if (open) open->constant(buffer);
+}
+
+Capture& Environment::openCapture(const char* what) const {
+  if (!open) throw CallError(std::string(what) + ": no step is being captured");
+  return *open;
+}
+
+void Environment::beginCapture() {
+  if (open) throw CallError("capture: a step is being captured already; captured functions cannot be nested");
+  open = std::make_unique<Capture>();
+  paused = false;
+}
+
+void Environment::pauseCapture(bool on) {
+  openCapture("capturePause");
+  paused = on;
+}
+
+double Environment::endCapture(double shared) {
+  openCapture("captureEnd");
+  std::shared_ptr<Capture> done = std::move(open);
+  paused = false;
+  auto other = captures.find(shared);
+  done->finish(other == captures.end() ? nullptr : other->second.get());
+  captures.emplace(++lastCapture, std::move(done));
+  return lastCapture;
+}
+
+const Capture& Environment::captured(double number) const {
+  auto at = captures.find(number);
+  if (at == captures.end()) throw CallError("capture: expected a captured step that was not freed");
+  return *at->second;
+}
+
+void Environment::replay(double number, const double* numbers, size_t count) {
+  if (open) throw CallError("capture: a captured step cannot run inside another that is being captured");
+  captured(number);
+  std::shared_ptr<const Capture> capture = captures.at(number);
+  int64_t entered = watch.on() ? monotonicNanoseconds() : 0;
+  auto fresh = capture->prepare(numbers, count);
+  auto companions = capture->watched(watch, fresh, entered);
+  constexpr double kQueued = 1e12; // ns: never on JavaScript's thread
+  Stream::cpu().submit(Replay{std::move(capture), std::move(fresh), std::move(companions), this, cpuTable}, kQueued, 0,
+                       *this);
+  if (watch.on()) watch.submitted(entered);
+}
 
 // ---- Promises
 

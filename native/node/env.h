@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 #include <node_api.h>
+#include "../capture.h"
 #include "../stream.h"
 #include "../watch.h"
 
@@ -25,6 +27,8 @@ public:
   double track(napi_value object, Buffer* buffer);     // takes the caller's reference; throws CallError
   Buffer* find(double handle, const char* what) const; // throws CallError
   Buffer* findOrNull(double handle) const;
+  Buffer* findValue(double handle, const char* what) const;   // throws, too, for what only a captured step fills
+  Buffer* findOperand(double handle, const char* what) const; // of a call: may be filled by the step that is recorded
   void free(double handle);
   // Frees the handles whose object is gone and answers how many. V8 promotes what survives two minor collections, so a
   // handle is visited until it has survived two sweeps; all: every handle, after a full collection.
@@ -40,6 +44,19 @@ public:
   napi_value settled(); // promise: everything submitted so far has run
 
   napi_value newArrayBuffer(size_t bytes, void** memory, const char* what);
+
+  // ---- Captured steps (capture.h)
+  Capture* recording() const { return paused ? nullptr : open.get(); }
+  Buffer* newBuffer(DType dtype, int64_t count); // without memory while recording
+  void madeOutside(Buffer* buffer);              // has its value already, if a step is open
+  void beginCapture();
+  void pauseCapture(bool on);
+  void abortCapture() { open.reset(), paused = false; }
+  double endCapture(double shared); // answers the number of the captured step
+  const Capture& captured(double number) const;
+  Capture& openCapture(const char* what) const;
+  void replay(double number, const double* numbers, size_t count);
+  void freeCapture(double number) { captures.erase(number); }
 
   napi_env env;
   Watch watch;
@@ -74,6 +91,10 @@ private:
   int pending = 0;
   std::mutex finishedMutex;
   std::vector<Completion> finished;
+  std::unique_ptr<Capture> open; // being recorded
+  bool paused = false;
+  std::unordered_map<double, std::shared_ptr<Capture>> captures;
+  double lastCapture = 0;
 };
 
 // Throws CallError with the name of the failed Node-API call.

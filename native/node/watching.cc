@@ -134,9 +134,20 @@ std::vector<double> handles(Args& a, size_t i, const char* what) {
 // `looked` are finite.
 napi_value guard(Args& a) {
   std::vector<double> looked = handles(a, 0, "guard"), kept = handles(a, 1, "guard");
-  Guard guard(a.text(2, "guard"));
-  for (double handle : looked) guard.look(a.environment->find(handle, "guard"));
-  for (double handle : kept) guard.protect(a.environment->find(handle, "guard"));
+  std::string sentence = a.text(2, "guard");
+  auto find = [&](const std::vector<double>& handles) {
+    std::vector<Operand> found;
+    for (double handle : handles) found.push_back({a.environment->findOperand(handle, "guard")});
+    return found;
+  };
+  std::vector<Operand> looks = find(looked), keeps = find(kept);
+  if (Capture* capture = a.environment->recording()) {
+    capture->recordGuard(std::move(sentence), looks, keeps);
+    return nullptr;
+  }
+  Guard guard(std::move(sentence));
+  for (const Operand& o : looks) guard.look(o.buffer);
+  for (const Operand& o : keeps) guard.protect(o.buffer);
   double cost = guard.cost();
   Stream::cpu().submit(std::move(guard), cost, 0, *a.environment);
   return nullptr;

@@ -27,10 +27,9 @@ function relError(x: readonly number[], y: readonly number[]): number {
 const expectError = (got: Tensor, published: number[], tolerance: number): void =>
   expect(relError(values(got), published)).toBeLessThan(tolerance);
 
-const fixture = JSON.parse(readFileSync(new URL("../fixtures/classic.json", import.meta.url), "utf8")) as Record<
-  "toyW1" | "toyW2" | "toyX" | "activations",
-  number[]
->;
+const fixture: Record<string, number[]> = JSON.parse(
+  readFileSync(new URL("../fixtures/classic.json", import.meta.url), "utf8"),
+);
 
 describe("CS231n assignment 1", () => {
   const net = () => {
@@ -170,6 +169,28 @@ describe("CS231n assignment 2", () => {
     expect(config.t).toBe(6);
   });
 
+  test.each([
+    ["FullyConnectedNets", null, [2.3004790897684924, 7.052114776533016]],
+    ["BatchNormalization", "batchnorm", [2.2611955101340957, 6.996533220108303]],
+  ] as const)(
+    "%s: initial losses of two hidden layers, without and with regulariser",
+    (_, normalization, published) => {
+      const y = labels(...fixture.deepY!);
+      const x = tensor(fixture.deepX!, [y.size, 15], f64);
+      const shapes = [
+        [15, 20],
+        [20, 30],
+        [30, 10],
+      ];
+      for (const [turn, reg] of [0, 3.14].entries()) {
+        const net = new classic.FullyConnectedNet([20, 30], { inputDim: 15, classes: 10, normalization, reg, ...f64 });
+        for (const [i, shape] of shapes.entries())
+          net.params[`W${i + 1}`] = tensor(fixture[`deep${turn + 1}W${i + 1}`]!, shape, f64);
+        expect(Math.abs(net.loss(x, y).loss.itemSync() / published[turn]! - 1)).toBeLessThan(1e-13);
+      }
+    },
+  );
+
   test("BatchNormalization: means and deviations before and after batchnorm_forward", () => {
     const a = tensor(fixture.activations, [200, 3], f64);
     const deviations = (t: Tensor, axis: number) => t.variance(axis, { correction: 0 }).sqrt();
@@ -187,12 +208,16 @@ describe("CS231n assignment 2", () => {
   });
 
   test("BatchNormalization: rows before and after layernorm_forward", () => {
-    // The notebook normalises 4 rows; gamma and beta of one value keep a row's statistics readable.
-    const a = tensor(fixture.activations.slice(0, 12), [4, 3], f64);
-    const [gamma, beta] = [tensor([3, 3, 3], f64), tensor([5, 5, 5], f64)];
-    const [out] = classic.layernormForward(a, gamma, beta);
-    expectError(out.mean(1), [5, 5, 5, 5], 1e-12);
-    expectError(out.variance(1, { correction: 0 }).sqrt(), [3, 3, 3, 3], 1e-6);
+    const a = tensor(fixture.activationRows!, [4, 3], f64);
+    const deviations = (t: Tensor) => t.variance(1, { correction: 0 }).sqrt();
+    expectError(a.mean(1), [-59.06673243, -47.60782686, -43.31137368, -26.40991744], 1e-8);
+    expectError(deviations(a), [10.07429373, 28.39478981, 35.28360729, 4.01831507], 1e-8);
+    const [plain] = classic.layernormForward(a, grid(1, 1, 3), grid(0, 0, 3));
+    for (const v of values(plain.mean(1))) expect(Math.abs(v)).toBeLessThan(1e-14);
+    expectError(deviations(plain), [0.99999995, 0.99999999, 1, 0.99999969], 1e-8);
+    const [out] = classic.layernormForward(a, grid(3, 3, 3), grid(5, 5, 3));
+    expectError(out.mean(1), [5, 5, 5, 5], 1e-14);
+    expectError(deviations(out), [2.99999985, 2.99999998, 2.99999999, 2.99999907], 1e-8);
   });
 
   test("ConvolutionalNetworks: conv_forward, naive and fast", () => {
@@ -308,5 +333,24 @@ describe("CS231n assignment 3", () => {
       0.33338627, 0.35304453, 0.37250975, 0.45767879, 0.4761092, 0.4936887, 0.51041945, 0.6704845, 0.69350089, 0.71486014,
       0.7346449, 0.81733511, 0.83677871, 0.85403753, 0.86935314,
     ], 1e-7);
+  });
+
+  test.each([
+    ["RNN", classic.rnnForward, 1, [-1.5, 0.3], 9.83235591003],
+    ["LSTM", classic.lstmForward, 4, [-0.5, 1.7], 9.82445935443],
+  ] as const)("%s_Captioning: the loss of CaptioningRNN", (_, forward, gates, [low, high], published) => {
+    const [n, d, w, h, t, v] = [10, 20, 30, 40, 13, 3];
+    const all = (...shape: number[]) => grid(-1.4, 1.3, ...shape);
+    const captions = tensor(
+      Int32Array.from({ length: n * t }, (_, i) => i % v),
+      [n, t],
+    );
+    const [before, after] = [captions.slice(null, [0, -1]), captions.slice(null, [1])];
+    const [h0] = classic.affineForward(grid(low, high, n, d), all(d, h), all(h));
+    const [x] = classic.wordEmbeddingForward(before, all(v, w));
+    const [hidden] = forward(x, h0, all(w, gates * h), all(h, gates * h), all(gates * h));
+    const [scores] = classic.temporalAffineForward(hidden, all(h, v), all(v));
+    const [loss] = classic.temporalSoftmaxLoss(scores, after, after.notEqual(0));
+    expect(Math.abs(loss.itemSync() - published)).toBeLessThan(1e-10);
   });
 });

@@ -295,6 +295,32 @@ describe("clusters and maps", () => {
     await expect(classic.PCA.fit(x, { components: count + 1 })).rejects.toThrow(/components from 1 to/);
   });
 
+  test.each([
+    ["few dimensions", 20, 6],
+    ["few points", 8, 30],
+  ])(
+    "PCA, %s, of points in a plane: two variances, the rest 0, components orthonormal all the same",
+    async (_, n, d) => {
+      const x = randn([n, 2], { dtype: "float64" }).matmul(randn([2, d], { dtype: "float64" }));
+      const pca = await classic.PCA.fit(x);
+      const count = Math.min(n - 1, d);
+      const variances = values(pca.explainedVariance);
+      for (const v of variances.slice(2)) expect(v / variances[0]!).toBeLessThan(1e-14);
+      expect(pca.explainedVarianceRatio[0]! + pca.explainedVarianceRatio[1]!).toBeCloseTo(1, 12);
+      const gram = values(pca.components.matmul(pca.components, { transB: true }));
+      close(
+        gram,
+        Array.from({ length: count ** 2 }, (_, i) => Number(i % (count + 1) === 0)),
+        1e-12,
+      );
+      for (const row of pca.components.toArraySync() as number[][])
+        expect(row.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a))).toBeGreaterThan(0);
+      close(values(pca.inverseTransform(pca.transform(x))), values(x), 1e-12);
+      const one = await classic.PCA.fit(x.slice([0, 1]).repeat([4, 1])); // no variance at all
+      close([...one.explainedVarianceRatio], new Array(one.explainedVarianceRatio.length).fill(0), 0);
+    },
+  );
+
   test("t-SNE keeps clouds together", async () => {
     const { x, truth } = clouds(20, 8);
     const { points, divergence } = await classic.tsne(x, { perplexity: 10, iterations: 750 });

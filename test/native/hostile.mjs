@@ -568,6 +568,7 @@ function around() {
     emptyCache: () => addon.emptyCache(junk()),
     threads: () => addon.threads(pick([undefined, 1, 2, 3, 0, -1, 257, 1e9, 0.5, Number.NaN, "2", {}])),
     isa: () => addon.isa(pick([...addon.isas(), "", "mmx", "x".repeat(1000), 7, null])),
+    capture,
     watch: () => addon.watch(pick([0, 0, 1, 2, 3, 6, 7, 8, -1, 0.5, Number.NaN, junk()]), pick([0, 1, 50, 2000, -1, 1e9, 0.5, junk()])),
     scopeName: () => addon.scopeName(pick(["a.b", "", "x".repeat(1000), junk()]), pick(["b", "\u{1f600}".repeat(99), junk()])),
     enter: () => addon.enter(pick([0, 1, 2, 3, -1, 0.5, 2 ** 21, 2 ** 32, 2 ** 53, junk()])),
@@ -592,6 +593,52 @@ function around() {
   cases[pick(Object.keys(cases))]();
 }
 
+// ---- Captured steps: begun, ended and replayed in any order, while all other calls go on
+
+let captured = [];
+function capture() {
+  const one = () => (captured.length > 0 && chance(0.8) ? pick(captured) : pick([0, 1e9, junk()]));
+  const numbers = (id) => {
+    const { numbers } = addon.captureInfo(id);
+    return Float64Array.from({ length: numbers }, () => pick([0, 1, 2, random(), 1e9, Number.NaN]));
+  };
+  const cases = [
+    () => addon.captureBegin(),
+    () => addon.captureBegin(),
+    () => captured.push(addon.captureEnd(one())),
+    () => captured.push(addon.captureEnd(one())),
+    () => addon.captureAbort(),
+    () => addon.capturePause(chance(0.3)),
+    () => {
+      const id = one();
+      addon.captureReplay(id, chance(0.8) ? numbers(id) : pick([new Float64Array(below(3)), new Float32Array(1), junk()]));
+    },
+    () => {
+      const id = pick(captured);
+      for (let n = some(3); n > 0; n--) addon.captureReplay(id, numbers(id));
+      if (chance(0.3)) addon.captureFree(id);
+    },
+    () => addon.captureFree(one()),
+    () => addon.captureNames(one()),
+    // A call with a number that changes, or with what only looks like one.
+    () => {
+      const op = pick(OPS);
+      const args = fitting(op);
+      const at = below(args.length);
+      const slot = addon.captureScalar(typeof args[at] === "number" ? args[at] : random());
+      args[at] = pick([slot, slot, slot, slot + 1n, slot * 2n, slot - slot, 2n ** 63n]);
+      addon.ops[op.name](...args);
+    },
+  ];
+  pick(cases)();
+}
+
+function endCaptures() {
+  addon.captureAbort();
+  for (const id of captured) addon.captureFree(id);
+  captured = [];
+}
+
 // ---- Rounds
 
 const worked = new Set();
@@ -604,6 +651,7 @@ for (let round = first; round < first + rounds; round++) {
     const op = OPS[(round * calls + i) % OPS.length];
     try {
       if (chance(0.1)) around();
+      else if (chance(0.05)) capture();
       else {
         const fits = chance(0.3);
         let args = chance(0.1) ? noise(op) : fitting(op);
@@ -620,6 +668,7 @@ for (let round = first; round < first + rounds; round++) {
     freeSome();
     if (chance(0.01)) await new Promise((resolve) => setImmediate(resolve));
   }
+  endCaptures();
   addon.synchronize();
   for (const t of live) addon.free(t.handle);
   live = [];

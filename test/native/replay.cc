@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include "../../native/call.h"
+#include "../../native/capture.h"
 #include "../../native/cpu.h"
 #include "../../native/stream.h"
 
@@ -90,9 +91,9 @@ private:
 };
 
 // The buffers of one replayed call, in the order of its operands.
-class Source {
+class RecordSource final : public Source {
 public:
-  explicit Source(const Record& r) : record(r) {
+  explicit RecordSource(const Record& r) : record(r) {
     for (const Argument& a : r.arguments) {
       first.push_back(buffers.size());
       for (const RecordedOperand& o : a.operands) {
@@ -104,23 +105,23 @@ public:
       }
     }
   }
-  ~Source() {
+  ~RecordSource() {
     for (Buffer* b : buffers) release(b);
   }
-  Source(const Source&) = delete;
+  RecordSource(const RecordSource&) = delete;
 
-  int count() const { return int(record.arguments.size()); }
-  double number(int i) const {
+  int count() const override { return int(record.arguments.size()); }
+  double number(int i) override {
     if (record.arguments[size_t(i)].kind != Argument::number) throw CallError("argument " + std::to_string(i) + " must be a number");
     return record.arguments[size_t(i)].value;
   }
-  Operand operand(int i) const {
+  Operand operand(int i) override {
     const Argument& a = record.arguments[size_t(i)];
     if (a.kind == Argument::absent) return {};
     if (a.kind != Argument::operand) throw CallError("argument " + std::to_string(i) + " must be a tensor");
     return {buffers[first[size_t(i)]]};
   }
-  void list(int i, std::vector<Operand>& into) const {
+  void list(int i, std::vector<Operand>& into) override {
     if (record.arguments[size_t(i)].kind != Argument::list) throw CallError("argument " + std::to_string(i) + " must be a list");
     for (size_t e = 0; e < record.arguments[size_t(i)].operands.size(); e++) into.push_back({buffers[first[size_t(i)] + e]});
   }
@@ -158,7 +159,7 @@ std::string compare(const RecordedOperand& o, const Buffer& b, double tolerance)
   return o.after.empty() || memcmp(b.data, o.after.data(), o.after.size()) == 0 ? "" : "other bytes than expected";
 }
 
-std::string check(const Source& source) {
+std::string check(const RecordSource& source) {
   size_t at = 0;
   for (size_t i = 0; i < source.record.arguments.size(); i++)
     for (const RecordedOperand& o : source.record.arguments[i].operands) {
@@ -186,13 +187,20 @@ template <class Op> void run(Source& source) {
     void operator()() { call.run(cpuTable()); }
     void stamp(uint64_t position) { call.stamp(position); }
   };
-  // Every other call goes through the queue, whatever it costs.
-  static bool queue = false;
-  queue = !queue;
+  // In turn: at once, through the queue whatever it costs, and as a captured step of one call.
+  static int turn = 0;
+  turn = (turn + 1) % 3;
   Stream& stream = Stream::cpu();
-  Made call(Op::info, source);
-  int64_t bytes = call.bytes();
-  stream.submit(Queued{std::move(call)}, queue ? 1e9 : 0, bytes, submitter());
+  if (turn == 2) {
+    auto capture = std::make_shared<Capture>();
+    capture->record<typename Op::DTypes>(Op::info, source);
+    capture->finish(nullptr);
+    stream.submit(Replay{capture, capture->prepare(nullptr, 0), {}, &submitter(), cpuTable}, 1e12, 0, submitter());
+  } else {
+    Made call(Op::info, source);
+    int64_t bytes = call.bytes();
+    stream.submit(Queued{std::move(call)}, turn ? 1e9 : 0, bytes, submitter());
+  }
   stream.wait(stream.position());
 }
 
@@ -209,7 +217,7 @@ std::string replayOne(const Record& record) {
   auto runner = runners().find(record.name);
   if (runner == runners().end()) return "ops.def has no such op; record again";
   try {
-    Source source(record);
+    RecordSource source(record);
     runner->second(source);
     return check(source);
   } catch (const CallError& error) {

@@ -342,13 +342,14 @@ void scratch() {
 // ---- Ops
 
 // Operands and numbers in order.
-struct Arguments {
+struct Arguments final : Source {
   struct One { Buffer* buffer; double value; };
   std::vector<One> all;
-  int count() const { return int(all.size()); }
-  double number(int i) const { return all[size_t(i)].value; }
-  Operand operand(int i) const { return {all[size_t(i)].buffer}; }
-  void list(int, std::vector<Operand>&) const { throw CallError("no lists here"); }
+  explicit Arguments(std::vector<One> a) : all(std::move(a)) {}
+  int count() const override { return int(all.size()); }
+  double number(int i) override { return all[size_t(i)].value; }
+  Operand operand(int i) override { return {all[size_t(i)].buffer}; }
+  void list(int, std::vector<Operand>&) override { throw CallError("no lists here"); }
 };
 
 template <class Op> struct Queued {

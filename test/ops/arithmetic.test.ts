@@ -271,8 +271,17 @@ checkOp("where", {
       () => where(ones([2]), ones([3]), ones([3])),
       /where: expected shapes that broadcast, got \[2\] and \[3\]/,
     ],
-    "two numbers": [() => where(ones([2]), 1, 2), /where: expected at least one tensor, got two numbers/],
+    "no tensor and no number": [
+      () => where(ones([2]), "1" as never, 2),
+      /where: expected tensors or numbers, got string/,
+    ],
   },
+});
+
+test("where of two numbers is float32, of the condition's shape and without a gradient", () => {
+  const y = where(tensor([[1, 0, 3]]).greater(0), 1, -1);
+  expect([y.dtype, y.shape, y.requiresGrad]).toEqual(["float32", [1, 3], false]);
+  expect(y.toArraySync()).toEqual([[1, -1, 1]]);
 });
 
 describe("promotion is PyTorch's", () => {

@@ -180,6 +180,7 @@ describe("noGrad, enableGrad, detach, requiresGrad_", () => {
     ).toThrow("inside");
     expect(isGradEnabled()).toBe(true);
     expect(noGrad(() => enableGrad(() => mul(x, 2).requiresGrad))).toBe(true);
+    // @ts-expect-error: the types refuse it too
     expect(() => noGrad(async () => 1)).toThrow(
       /noGrad: expected a synchronous callback, got one that returns a promise/,
     );

@@ -145,7 +145,7 @@ checkOp<Args>("ctc", {
     ],
     "labels of another batch": [
       () => ctc(ones([3, 2, 4]), zeros([1, 2], { dtype: "int32" }), [3, 3], [2, 2]),
-      /ctc: expected labels of shape \[2,l\], got \[1,2\]/,
+      /ctc: expected labels of shape \[2,l\], or \[sum of labelLengths\], got \[1,2\]/,
     ],
     "labels that are floats": [
       () => ctc(ones([3, 1, 4]), ones([1, 2]), [3], [2]),
@@ -178,6 +178,53 @@ checkOp<Args>("ctc", {
       args: [[new Array(16).fill(200), new Array(16).fill(40)]],
     },
   },
+});
+
+describe("labels of all samples one after another", () => {
+  const logp = () => randn([6, 3, 5]).logSoftmax(2);
+  const rows = tensor(
+    [
+      [1, 2, 2],
+      [4, 0, 0],
+      [0, 0, 0],
+    ],
+    { dtype: "int32" },
+  );
+  const flat = [1, 2, 2, 4];
+  const lengths = [3, 1, 0];
+  test.each(["int32", "int64", "uint8"] as const)("%s: the loss and gradient of rows", (dtype) => {
+    const [a, b] = [logp().detach().requiresGrad_(), logp().detach()];
+    b.copy_(a.detach()).requiresGrad_();
+    const labels = tensor(flat, { dtype });
+    const wanted = ctc(a, rows, [6, 5, 4], lengths);
+    const got = ctc(b, labels, [6, 5, 4], lengths);
+    wanted.backward();
+    got.backward();
+    expect(got.itemSync()).toBe(wanted.itemSync());
+    expect(b.grad!.toArraySync()).toEqual(a.grad!.toArraySync());
+  });
+  test("lengths may be a tensor, whose values are known here or not", () => {
+    const x = logp();
+    const wanted = ctc(x, rows, [6, 5, 4], lengths).itemSync();
+    const labels = tensor(flat, { dtype: "int32" });
+    const known = tensor(lengths, { dtype: "int32" });
+    for (const given of [known, known.mul(1), known.to("uint8")])
+      expect(ctc(x, labels, [6, 5, 4], given).itemSync()).toBe(wanted);
+  });
+  test("no labels at all", () => {
+    const x = logp();
+    const none = zeros([0], { dtype: "int32" });
+    const wanted = ctc(x, rows, [6, 5, 4], [0, 0, 0]).itemSync();
+    expect(ctc(x, none, [6, 5, 4], [0, 0, 0]).itemSync()).toBe(wanted);
+  });
+  test("lengths that do not add up: at the call, or when the loss is read", async () => {
+    const labels = tensor(flat, { dtype: "int32" });
+    expect(() => ctc(logp(), labels, [6, 5, 4], [3, 1, 1])).toThrow(
+      "ctc: expected concatenated labels of shape [5], the sum of labelLengths, got [4]",
+    );
+    const hidden = tensor([3, 1, 1], { dtype: "int32" }).mul(1);
+    await expect(ctc(logp(), labels, [6, 5, 4], hidden).item()).rejects.toThrow("between 0 and 3, got 4");
+  });
 });
 
 describe("values that only the kernel sees", () => {

@@ -46,4 +46,5 @@ checkTorch("losses", {
   hingeEmbedding: signed(napier.hingeEmbedding),
   tripletMargin: ([a, p, n], options) => napier.tripletMargin(a!, p!, n!, options),
   ctc: ([x, labels], options) => napier.ctc(x!.logSoftmax(2), labels!, [9, 7, 4], [4, 2, 0], options),
+  ctcConcatenated: ([x, labels], options) => napier.ctc(x!.logSoftmax(2), labels!, [9, 7, 4], [4, 2, 0], options),
 });

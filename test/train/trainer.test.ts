@@ -1,41 +1,13 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { data, io, manualSeed, memory, nn, optim, randn, type Tensor, tensor, train } from "napier";
+import { type data, io, manualSeed, memory, nn, optim, randn, type Tensor, tensor, train } from "napier";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { network, setup, weights } from "./setup.js";
 
 const out = mkdtempSync(join(tmpdir(), "napier-trainer-"));
 afterAll(() => rmSync(out, { recursive: true }));
 beforeEach(() => void manualSeed(3));
-
-/** Points in a plane; the label says which of three directions is nearest. */
-function points(n: number): data.TensorDataset {
-  const x = randn([n, 2]);
-  const directions = tensor([
-    [1, -0.5, -0.5],
-    [0, 0.87, -0.87],
-  ]);
-  return new data.TensorDataset([x, x.matmul(directions).argmax(1)]);
-}
-const network = () => new nn.Sequential(new nn.Linear(2, 16), new nn.ReLU(), new nn.Linear(16, 3));
-
-function setup({
-  n = 96,
-  batchSize = 16,
-  lr = 0.05,
-  ...options
-}: Partial<train.TrainerOptions> & { n?: number; batchSize?: number; lr?: number } = {}) {
-  const loader = new data.DataLoader(points(n), { batchSize, shuffle: true, seed: 1 });
-  const validation = new data.DataLoader(points(60), { batchSize: 25 });
-  const model = network();
-  const optimizer = new optim.SGD(model.parameters(), { lr, momentum: 0.9 });
-  const trainer = new train.Trainer(model, { optimizer, loss: nn.crossEntropy, metrics: ["accuracy"], ...options });
-  return { loader, validation, model, optimizer, trainer };
-}
-const weights = async (model: nn.Module): Promise<number[]> => {
-  const all = await Promise.all(model.parameters().map((p) => p.data()));
-  return all.flatMap((a) => [...a]);
-};
 
 describe("fit", () => {
   test("trains, and its events tell the same as its result", async () => {
@@ -298,6 +270,16 @@ describe("checkpoints", () => {
     expect((await trainer.fit(loader, { epochs: 1 })).steps).toBe(6);
     expect((await trainer.fit(loader, { epochs: 2, resume: true })).steps).toBe(12);
     expect(existsSync(join(out, "fresh/best.safetensors"))).toBe(false);
+  });
+
+  test("a run that its steps end at the end of an epoch goes on with the next one", async () => {
+    const { trainer, loader } = setup({ out: join(out, "bound") });
+    expect(await trainer.fit(loader, { steps: 12 })).toMatchObject({ steps: 12, epochs: 2 });
+    const second = setup({ out: join(out, "bound") });
+    expect(await second.trainer.fit(second.loader, { steps: 14, resume: true })).toMatchObject({
+      steps: 14,
+      epochs: 2,
+    });
   });
 
   test("a checkpoint that does not fit is refused with the difference", async () => {

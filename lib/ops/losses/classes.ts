@@ -15,13 +15,15 @@ import { expand, reshape, unsqueeze } from "../shape.js";
 import { logSoftmax } from "../softmax.js";
 import { classRows, classWeight, expectFrom, type LossOptions, reduceLoss, rowsOf } from "./common.js";
 
+/** Options of nll. */
 export interface NllOptions extends LossOptions {
   /** Examples with this label count for nothing, in the loss and in the mean. Default -100. */
   ignoreIndex?: number;
-  /** [classes]: what an example of each class counts, in the loss and in the mean. A constant. Default 1. */
+  /** `[classes]`: what an example of each class counts, in the loss and in the mean. A constant. Default 1. */
   weight?: Tensor | null;
 }
 
+/** Options of crossEntropy. */
 export interface CrossEntropyOptions extends NllOptions {
   /** Share of the target that is spread over all classes (Szegedy et al. 2015), 0 to 1. Default 0. */
   labelSmoothing?: number;
@@ -169,6 +171,7 @@ function lse(x: Tensor, value: Tensor): Tensor {
   }));
 }
 
+/** Options of hinge. */
 export interface HingeOptions extends LossOptions {
   /** Margin. Default 1. */
   delta?: number;
@@ -205,12 +208,13 @@ export function hinge(x: Tensor, labels: Tensor, { reduction = "mean", delta = 1
 /** A label that checks never allow and data never holds: nothing is ignored. */
 const NONE = Number.MIN_SAFE_INTEGER;
 
+/** Options of multiMargin. */
 export interface MultiMarginOptions extends LossOptions {
   /** Power of each broken margin, 1 or 2. Default 1. */
   p?: 1 | 2;
   /** How much the label's score must be above the others. Default 1. */
   margin?: number;
-  /** [classes]: what an example of each class counts. A constant. Default 1. */
+  /** `[classes]`: what an example of each class counts. A constant. Default 1. */
   weight?: Tensor | null;
 }
 
@@ -238,6 +242,7 @@ export function multiMargin(
   return reduceLoss(op, mul(mean(others, 1), w ? pick(flat.detach(), labels, w, NONE).weights : weights), reduction);
 }
 
+/** Options of focal. */
 export interface FocalOptions extends NllOptions {
   /** How fast examples that are classified well lose weight; 0 is cross-entropy. Default 2. */
   gamma?: number;

@@ -8,12 +8,15 @@ import { expectFloat } from "../common.js";
 import { mean, sum } from "../reduce.js";
 import { permute, reshape } from "../shape.js";
 
+/** What becomes of the losses: their mean, their sum, or one an example ("none"). */
 export type Reduction = "mean" | "sum" | "none";
+/** The option of every loss. */
 export interface LossOptions {
   /** Mean over examples (default), sum, or one loss an example. */
   reduction?: Reduction;
 }
 
+/** @internal The mean or sum of `losses`, or themselves. */
 export function reduceLoss(op: string, losses: Tensor, reduction: Reduction): Tensor {
   switch (reduction) {
     case "mean":

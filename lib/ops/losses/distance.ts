@@ -14,6 +14,7 @@ import { cat } from "../shape.js";
 import { crossEntropy } from "./classes.js";
 import { expectFrom, type LossOptions, reduceLoss, targetOf } from "./common.js";
 
+/** Options of cosineEmbedding, marginRanking and hingeEmbedding. */
 export interface MarginOptions extends LossOptions {
   /** Default as the loss says. */
   margin?: number;
@@ -22,9 +23,10 @@ export interface MarginOptions extends LossOptions {
 /**
  * 1 - cos(a, b) where the target is 1, max(0, cos(a, b) - margin) where it is -1.
  *
- * @param a, b vectors [n, d] or [d]
+ * @param a vectors [n, d] or [d]
+ * @param b as many, of the same length
  * @param target [n] or []: 1 or -1
- * @param options.margin default 0
+ * @param options margin: default 0
  */
 export function cosineEmbedding(
   a: Tensor,
@@ -47,9 +49,10 @@ export function cosineEmbedding(
 /**
  * max(0, margin - target (a - b)): target 1 asks for a above b, -1 for b above a.
  *
- * @param a, b scores of one shape
+ * @param a scores
+ * @param b scores, of a's shape
  * @param target 1 or -1, of that shape
- * @param options.margin default 0
+ * @param options margin: default 0
  */
 export function marginRanking(
   a: Tensor,
@@ -66,7 +69,7 @@ export function marginRanking(
  * x where the target is 1, max(0, margin - x) where it is -1; x is a distance.
  *
  * @param target 1 or -1, of x's shape
- * @param options.margin default 1
+ * @param options margin: default 1
  */
 export function hingeEmbedding(
   x: Tensor,
@@ -78,6 +81,7 @@ export function hingeEmbedding(
   return reduceLoss("hingeEmbedding", losses, reduction);
 }
 
+/** Options of tripletMargin. */
 export interface TripletOptions extends LossOptions {
   /** How much farther than the positive the negative must be. Default 1. */
   margin?: number;
@@ -119,10 +123,11 @@ export function tripletMargin(
   return reduceLoss(op, relu(add(sub(distance(anchor, near, p, eps), least), margin)), reduction);
 }
 
+/** Options of infoNCE. */
 export interface InfoNCEOptions extends LossOptions {
   /** What the cosines are divided by, above 0. Default 0.1. */
   temperature?: number;
-  /** [m, d]: negatives of all queries. Default: the positives of the other queries. */
+  /** `[m, d]`: negatives of all queries. Default: the positives of the other queries. */
   negatives?: Tensor | null;
 }
 

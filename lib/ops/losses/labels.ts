@@ -13,11 +13,13 @@ import { mean, sum } from "../reduce.js";
 import { reshape, unsqueeze } from "../shape.js";
 import { classWeight, expectFrom, type LossOptions, reduceLoss, targetOf } from "./common.js";
 
+/** Options of bce. */
 export interface BceOptions extends LossOptions {
   /** What each element counts, broadcast to x. A constant. Default 1. */
   weight?: Tensor | null;
 }
 
+/** Options of bceWithLogits. */
 export interface BceWithLogitsOptions extends BceOptions {
   /** What a positive target counts more than a negative one, broadcast to x: below 1 for precision, above for recall. */
   posWeight?: Tensor | null;
@@ -101,8 +103,9 @@ export function softMargin(x: Tensor, target: Tensor, { reduction = "mean" }: Lo
   return reduceLoss("softMargin", softplus(neg(mul(t, x))), reduction);
 }
 
+/** Options of multiLabelSoftMargin. */
 export interface MultiLabelSoftMarginOptions extends LossOptions {
-  /** [classes]: what each class counts. A constant. Default 1. */
+  /** `[classes]`: what each class counts. A constant. Default 1. */
   weight?: Tensor | null;
 }
 
@@ -150,6 +153,7 @@ export function multiLabelMargin(x: Tensor, labels: Tensor, { reduction = "mean"
   return reduceLoss(op, losses, reduction);
 }
 
+/** Options of sigmoidFocal. */
 export interface SigmoidFocalOptions extends LossOptions {
   /** What a positive target counts, a negative one 1 - alpha; below 0: both count 1. Default 0.25. */
   alpha?: number;
@@ -179,6 +183,7 @@ export function sigmoidFocal(
   return reduceLoss(op, alpha >= 0 ? mul(losses, add(mul(t, 2 * alpha - 1), 1 - alpha)) : losses, reduction);
 }
 
+/** Options of dice. */
 export interface DiceOptions extends LossOptions {
   /** Added above and below: what is empty in both scores 0 loss. Default 1. */
   smooth?: number;

@@ -22,6 +22,7 @@ export function l1(x: Tensor, target: Tensor, { reduction = "mean" }: LossOption
   return reduceLoss("l1", abs(sub(x, targetOf("l1", x, target))), reduction);
 }
 
+/** Options of smoothL1. */
 export interface SmoothL1Options extends LossOptions {
   /** Where the parabola ends and the line begins; 0 is l1. Default 1. */
   beta?: number;
@@ -35,6 +36,7 @@ export function smoothL1(x: Tensor, target: Tensor, { reduction = "mean", beta =
   return reduceLoss("smoothL1", losses, reduction);
 }
 
+/** Options of huber. */
 export interface HuberOptions extends LossOptions {
   /** Where the parabola ends and the line begins, above 0. Default 1. */
   delta?: number;
@@ -48,6 +50,7 @@ export function huber(x: Tensor, target: Tensor, { reduction = "mean", delta = 1
   return reduceLoss("huber", losses, reduction);
 }
 
+/** Options of poissonNll. */
 export interface PoissonNllOptions extends LossOptions {
   /** Whether x is the logarithm of the rate. Default true. */
   logInput?: boolean;
@@ -73,6 +76,7 @@ export function poissonNll(x: Tensor, target: Tensor, options: PoissonNllOptions
   return reduceLoss("poissonNll", add(losses, where(greater(t, 1), stirling, 0)), reduction);
 }
 
+/** Options of gaussianNll. */
 export interface GaussianNllOptions extends LossOptions {
   /** Adds log(2 pi) / 2. Default false. */
   full?: boolean;
@@ -107,6 +111,7 @@ export function gaussianNll(
   return reduceLoss(op, full ? add(losses, 0.5 * Math.log(2 * Math.PI)) : losses, reduction);
 }
 
+/** Options of kl. */
 export interface KlOptions {
   /** "batchmean" divides the sum by the first extent, which is the divergence a sample; "mean" by all elements (default). */
   reduction?: Reduction | "batchmean";

@@ -1,0 +1,67 @@
+/**
+ * The examples: they type-check, and what the committed results of the classic ones say holds the bars that CS231n's
+ * assignments set. test/long/examples.test.ts runs each on the embedded pictures.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { classic, data } from "napier";
+import { expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const resultOf = (name: string) => JSON.parse(readFileSync(join(root, "examples/results", `${name}.json`), "utf8"));
+
+test("they type-check", () => {
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const args = [tsc, "-p", join(root, "examples"), "--noEmit"];
+  expect(spawnSync(process.execPath, args, { encoding: "utf8" }).stdout).toBe("");
+});
+
+const bars: [name: string, at: (result: ReturnType<typeof resultOf>) => number, bar: number][] = [
+  ["knn", (r) => r.testAccuracy, 0.28],
+  ["softmax", (r) => r.softmax.testAccuracy, 0.36],
+  ["softmax", (r) => r.svm.testAccuracy, 0.36],
+  ["two-layer", (r) => r.testAccuracy, 0.5],
+  ["features", (r) => r.svm.testAccuracy, 0.42],
+  ["features", (r) => r.twoLayer.testAccuracy, 0.58],
+];
+test.each(bars)("%s on CIFAR-10: %s is above %d", (name, at, bar) => {
+  const result = resultOf(name);
+  expect(result.dataset).toBe("cifar-10");
+  expect(at(result)).toBeGreaterThan(bar);
+});
+
+const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
+const present =
+  folder &&
+  ["data_batch_1.bin", "data_batch_1.bin.gz", "cifar-10-batches-bin"].some((f) => existsSync(join(folder, f)));
+
+test.skipIf(!present)(
+  "k-NN: CS231n's notebook to the picture (needs NAPIER_DATA, a folder with cifar-10/data_batch_1.bin)",
+  async () => {
+    const sets = await data.cifar10(folder!, { normalize: false });
+    const rows = ({ tensors: [x, y] }: data.TensorDataset, n: number) =>
+      [x!.slice([0, n]).flatten(1).to("float64"), y!.slice([0, n])] as const;
+    const [x, y] = rows(sets.train, 5000);
+    const knn = await new classic.KNearestNeighbor().fit(x, y);
+    // "Got 137 / 500 correct", "Got 139 / 500 correct", "Got 141 / 500 correct"
+    expect(await knn.accuracies(...rows(sets.test, 500), [1, 5, 10])).toEqual([137 / 500, 139 / 500, 141 / 500]);
+    const { folds, best } = await classic.crossValidateK(x, y);
+    expect(best).toBe(10);
+    // As published: k = 1: 0.263, 0.257, ...
+    expect(Object.fromEntries(folds)).toEqual({
+      1: [0.263, 0.257, 0.264, 0.278, 0.266],
+      3: [0.239, 0.249, 0.24, 0.266, 0.254],
+      5: [0.248, 0.266, 0.28, 0.292, 0.28],
+      8: [0.262, 0.282, 0.273, 0.29, 0.273],
+      10: [0.265, 0.296, 0.276, 0.284, 0.28],
+      12: [0.26, 0.295, 0.279, 0.283, 0.28],
+      15: [0.252, 0.289, 0.278, 0.282, 0.274],
+      20: [0.27, 0.279, 0.279, 0.282, 0.285],
+      50: [0.271, 0.288, 0.278, 0.269, 0.266],
+      100: [0.256, 0.27, 0.263, 0.256, 0.263],
+    });
+  },
+  120_000,
+);
