@@ -69,7 +69,7 @@ interface Addon {
   records(): CallRecords;
   finding(): { op: string; tag: number; message: string } | null;
   /** When the stream comes to it, `protectedOnes` fail with the sentence unless all of `looked` are finite. */
-  guard(looked: readonly number[], protectedOnes: readonly number[], sentence: string, number: number): void;
+  guard(looked: readonly number[], protectedOnes: readonly number[], sentence: string): void;
 }
 
 /** What a profile has seen. Times are in ns. */

@@ -56,17 +56,12 @@ int64_t Capture::addScalar(double value) {
   return kFirstScalar + int64_t(scalars.size()) - 1;
 }
 
-int Capture::slotOf(int64_t bits, int argument) const {
+double Capture::scalar(int argument, int64_t bits) {
   int64_t slot = bits - kFirstScalar;
   if (slot < 0 || slot >= int64_t(scalars.size()))
     throw CallError("capture: argument " + std::to_string(argument) +
                     " was computed from a number that is read anew at each replay; compute it inside live()");
-  return int(slot);
-}
-
-double Capture::scalar(int argument, int64_t bits) {
-  int slot = slotOf(bits, argument);
-  pending.push_back({argument, slot});
+  pending.push_back({argument, int(slot)});
   return scalars[size_t(slot)];
 }
 
@@ -84,18 +79,17 @@ namespace {
 // A guard as a call: looked at, kept.
 struct PreparedGuard final : Prepared {
   Guard guard;
-  PreparedGuard(const std::string& sentence, double number) : guard(sentence, number) {}
+  explicit PreparedGuard(const std::string& sentence) : guard(sentence) {}
   void run(const Table&, Watched*) override { guard(); }
 };
 } // namespace
 
-void Capture::recordGuard(std::string sentence, double number, int slot, const std::vector<Operand>& looked,
-                          const std::vector<Operand>& kept) {
+void Capture::recordGuard(std::string sentence, const std::vector<Operand>& looked, const std::vector<Operand>& kept) {
   for (const Operand& o : looked) use(o.buffer, Role::in);
   for (const Operand& o : kept) use(o.buffer, Role::inout);
   sentences.push_back(std::move(sentence));
   Prepare prepare = [](const void* op, Source& source) -> std::unique_ptr<Prepared> {
-    auto guard = std::make_unique<PreparedGuard>(*static_cast<const std::string*>(op), source.number(2));
+    auto guard = std::make_unique<PreparedGuard>(*static_cast<const std::string*>(op));
     std::vector<Operand> looked, kept;
     source.list(0, looked);
     source.list(1, kept);
@@ -103,12 +97,10 @@ void Capture::recordGuard(std::string sentence, double number, int slot, const s
     for (const Operand& o : kept) guard->guard.protect(o.buffer);
     return guard;
   };
-  std::vector<Given> arguments(3);
+  std::vector<Given> arguments(2);
   arguments[0].list = looked;
   arguments[1].list = kept;
-  arguments[2].number = number;
-  arguments[2].slot = slot;
-  push({"guard", &sentences.back(), prepare, std::move(arguments), 0, slot >= 0, nullptr});
+  push({"guard", &sentences.back(), prepare, std::move(arguments), 0, false, nullptr});
 }
 
 void Capture::push(Step step) { steps.push_back(std::move(step)); }

@@ -55,14 +55,11 @@ public:
   void constant(Buffer* buffer);
   // A number that changes, with its value now; answers what stands for it among a call's arguments.
   int64_t addScalar(double value);
-  int slotOf(int64_t bits, int argument) const; // throws CallError where `bits` stands for no such number
   double scalar(int argument, int64_t bits);
   bool holds(const Buffer* buffer) const { return known.count(const_cast<Buffer*>(buffer)) > 0; }
   // `tag`: where the submitting thread is (watch.h).
   template <class DTypes, class Sig> void record(const OpInfo<Sig>& op, Source& source, uint32_t tag = 0);
-  // slot: of the number; -1: it stays.
-  void recordGuard(std::string sentence, double number, int slot, const std::vector<Operand>& looked,
-                   const std::vector<Operand>& kept);
+  void recordGuard(std::string sentence, const std::vector<Operand>& looked, const std::vector<Operand>& kept);
 
   // Plans the memory, inside `shared` where that is large enough: steps that never run at once may share theirs. Throws
   // CallError where the step read a tensor that it replaced.

@@ -235,14 +235,6 @@ std::unique_ptr<Finding> Watch::takeFinding() {
 
 // ---- Guards
 
-Guard::Guard(const std::string& sentence, double number) {
-  std::string text = sentence;
-  char digits[32];
-  snprintf(digits, sizeof digits, "%.17g", number);
-  if (size_t at = text.find('#'); at != std::string::npos) text.replace(at, 1, digits);
-  why = std::make_shared<Failure>(Failure{std::move(text)});
-}
-
 double Guard::cost() const {
   double bytes = 0;
   for (const Looked& l : looked) bytes += double(l.buffer->bytes());

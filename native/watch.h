@@ -139,8 +139,7 @@ private:
 // or where one of either has failed before.
 class Guard {
 public:
-  // `number` stands where the sentence has a #.
-  Guard(const std::string& sentence, double number);
+  explicit Guard(std::string sentence) : why(std::make_shared<Failure>(Failure{std::move(sentence)})) {}
   void look(Buffer* buffer) { looked.push_back({buffer, {buffer->data, buffer->count, buffer->dtype}}); }
   void protect(Buffer* buffer) { kept.push_back(buffer); }
   double cost() const;

@@ -5,7 +5,6 @@
  * again in the NaN finder: the error names the op and the module.
  */
 import { AnomalyError, detectAnomaly } from "../anomaly.js";
-import { live } from "../live.js";
 import { unscoped } from "../memory.js";
 import { addon, handleOf } from "../native.js";
 import { zeros } from "../ops/create.js";
@@ -19,11 +18,13 @@ interface Recent {
   group: Batch[];
   /** The generator's state before it: a second run draws the same. */
   random: ReturnType<typeof defaultGenerator.state>;
+  /** Resolves when it has run; rejects where it, or one before, has gone wrong. */
+  settled: Promise<unknown> | null;
 }
 
-const lossSentence = (step: number | "#") => `fit: the loss of step ${step} is NaN or infinite`;
-const gradientSentence = (step: number | "#") =>
-  `fit: the loss of step ${step} is finite, and a gradient of it is NaN or infinite`;
+// Without the step's number: a captured step (lib/capture.ts) has its guards recorded once.
+const LOSS = "fit: the loss of this step is NaN or infinite";
+const GRADIENT = "fit: the loss of this step is finite, and a gradient of it is NaN or infinite";
 
 export class FiniteGuard {
   readonly #model: Model;
@@ -31,28 +32,38 @@ export class FiniteGuard {
   readonly #flag: Tensor = unscoped(() => zeros([1]));
   readonly #recent: Recent[] = [];
 
-  constructor(model: Model) {
+  /** @param on whether it looks at anything: otherwise it only keeps the batches of pending steps */
+  constructor(
+    model: Model,
+    private readonly on: boolean,
+  ) {
     this.#model = model;
   }
 
   /** Before each step; its batches are this guard's until done() answers them. */
   begin(step: number, group: Batch[]): void {
-    this.#recent.push({ step, group, random: defaultGenerator.state() });
+    this.#recent.push({ step, group, random: defaultGenerator.state(), settled: null });
   }
 
-  /** After backward, before anything uses the gradients: looks at the mean loss, then at them. */
-  check(loss: Tensor): void {
+  loss(value: Tensor): void {
+    if (!this.on) return;
+    addon.guard([handleOf(value, "fit")], [handleOf(this.#flag, "fit")], LOSS);
+  }
+
+  /** After backward, before anything uses the gradients. */
+  gradients(): void {
+    if (!this.on) return;
+    const handles = this.#model.parameters().flatMap((p) => (p.grad ? [handleOf(p.grad, "fit")] : []));
     const flag = handleOf(this.#flag, "fit");
-    const grads = this.#model.parameters().flatMap((p) => (p.grad ? [handleOf(p.grad, "fit")] : []));
-    const step = live(() => this.#recent.at(-1)!.step);
-    addon.guard([handleOf(loss, "fit")], [flag], lossSentence("#"), step);
-    addon.guard(grads, [flag, ...grads], gradientSentence("#"), step);
+    addon.guard(handles, [flag, ...handles], GRADIENT);
   }
 
-  /** Resolves when all that was called so far has run; rejects where a step has gone wrong. */
+  /** Ends a step: resolves when all that was called so far has run; rejects where a step has gone wrong. */
   settled(): Promise<unknown> {
     const read = addon.read(handleOf(this.#flag, "fit"));
     read.catch(() => {}); // thrown where it is awaited
+    const step = this.#recent.at(-1);
+    if (step) step.settled ??= read;
     return read;
   }
 
@@ -67,14 +78,14 @@ export class FiniteGuard {
     return this.#recent.splice(0).flatMap(({ group }) => group);
   }
 
-  /** The error to end the run with: `error`, or, where a loss or a gradient was not finite, what the finder says. */
-  async explain(error: unknown, runAgain: (group: Batch[]) => void): Promise<unknown> {
-    const failed = await this.settled().then(
-      () => null,
-      (why: Error) => why.message,
-    );
-    const bad = this.#recent.find(({ step }) => failed === lossSentence(step) || failed === gradientSentence(step));
-    if (!bad) return error;
+  /**
+   * The error to end the run with: `error`, or, where a loss or a gradient was not finite, what the finder says.
+   * `searched`: the optimizer computes the loss at several points in a step, and may have moved the weights.
+   */
+  async explain(error: unknown, searched: boolean, runAgain: (group: Batch[]) => void): Promise<unknown> {
+    const bad = await this.#firstBad();
+    if (bad === null) return error;
+    const said = bad.sentence.replace("this step", `step ${bad.step}`);
     const after = defaultGenerator.state();
     let found: string;
     let cause: unknown;
@@ -91,7 +102,20 @@ export class FiniteGuard {
     } finally {
       defaultGenerator.load(after);
     }
-    return new Error(`${failed}. ${found} The weights are as they were before that step.`, { cause });
+    const kept = searched ? "" : " The weights are as they were before that step.";
+    return new Error(`${said}. ${found}${kept}`, { cause });
+  }
+
+  async #firstBad(): Promise<(Recent & { sentence: string }) | null> {
+    for (const recent of this.#recent) {
+      const sentence = await (recent.settled ?? this.settled()).then(
+        () => null,
+        (why: Error) => why.message,
+      );
+      if (sentence === LOSS || sentence === GRADIENT) return { ...recent, sentence };
+      if (sentence !== null) return null; // another failure
+    }
+    return null;
   }
 
   /** No op made it: it came in with the weights or the batch. */

@@ -122,7 +122,7 @@ export class Loop {
     this.#emit = emit;
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
-    this.#guard = new FiniteGuard(trainer.model);
+    this.#guard = new FiniteGuard(trainer.model, trainer.stopAtNaN);
     this.#captured = trainer.capture ? this.#captureSteps() : null;
     this.#context = this.#contextOf(trainer);
   }
@@ -133,7 +133,7 @@ export class Loop {
   }
 
   async run(): Promise<FitResult> {
-    const { out, model, seed } = this.#trainer;
+    const { out, model, optimizer, seed } = this.#trainer;
     if (seed !== null) defaultGenerator.manualSeed(seed);
     if (out) await mkdir(out, { recursive: true });
     await this.#resume();
@@ -153,10 +153,7 @@ export class Loop {
       await callbacks.call("onFitEnd", result, this.#context);
       return result;
     } catch (failure) {
-      const error = await this.#guard.explain(failure, (group) => {
-        this.#trainer.optimizer.zeroGrad();
-        this.#gradients(group, false).loss.free();
-      });
+      const error = await this.#guard.explain(failure, takesClosure(optimizer), (group) => this.#runAgain(group));
       await callbacks.tellException(error, this.#context);
       throw error;
     } finally {
@@ -237,13 +234,19 @@ export class Loop {
     release(this.#loader, this.#guard.done());
   }
 
+  /** The gradients of a group once more, for nobody. */
+  #runAgain(group: Batch[]): void {
+    this.#trainer.optimizer.zeroGrad();
+    this.#gradients(group, false).loss.free();
+  }
+
   /** Forward, backward, clipping and the optimizer: what may be captured. */
   #wholeStep(optimizer: StepOptimizer, group: Batch[]): StepResult {
     const { model, clipNorm, clipValue } = this.#trainer;
     optimizer.zeroGrad();
     const { loss, measures } = this.#gradients(group, true);
-    this.#guard.check(loss);
     loss.free();
+    this.#guard.gradients();
     this.#fit.callbacks.callNow("onGradients", this.#context);
     const norm = clipNorm === null ? null : unscoped(() => clipGradNorm(model.parameters(), clipNorm));
     if (clipValue !== null) clipGradValue(model.parameters(), clipValue);
@@ -289,6 +292,7 @@ export class Loop {
         const value = loss(output, y);
         const share = group.length === 1 ? value : value.mul(samples[i]! / all);
         share.backward();
+        if (count) this.#guard.loss(value);
         const measure = () => this.#totals.measure(value.detach(), output.detach(), y, samples[i]!);
         return { share: share.detach(), measured: count ? noGrad(measure) : null };
       }),

@@ -113,6 +113,8 @@ export interface TrainerOptions {
   out?: string;
   /** Trains in the NaN finder (detectAnomaly()): the first op that makes a NaN or an infinity ends the run. Slow. Default false. */
   detectAnomaly?: boolean;
+  /** Whether a loss or a gradient that is NaN or infinite ends the run, with the weights from before the step. Default true. */
+  stopAtNaN?: boolean;
 }
 
 /** Options of trainer.fit(). A key that is none of them is an error. */
@@ -182,6 +184,7 @@ export interface TrainerSettings {
   /** Folder for metrics.jsonl and checkpoints; null: nothing is written. */
   out: string | null;
   detectAnomaly: boolean;
+  stopAtNaN: boolean;
 }
 
 /** FitOptions, complete. */
@@ -237,6 +240,7 @@ const TRAINER_KEYS = [
   "seed",
   "out",
   "detectAnomaly",
+  "stopAtNaN",
 ];
 const FIT_KEYS = [
   "epochs",
@@ -284,6 +288,7 @@ export function trainerSettings(
     seed = null,
     out = null,
     detectAnomaly = false,
+    stopAtNaN = true,
   } = options;
   if (typeof optimizer?.step !== "function")
     throw new TypeError("Trainer: expected an optimizer, such as new optim.AdamW(model.parameters())");
@@ -320,6 +325,7 @@ export function trainerSettings(
     seed,
     out,
     detectAnomaly,
+    stopAtNaN,
   };
 }
 

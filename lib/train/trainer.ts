@@ -62,7 +62,7 @@ export class Trainer {
   /**
    * Trains; `await` gives the result, `for await` the events. Training begins at once, whether or not anybody listens.
    *
-   * Where a loss or a gradient is NaN or infinite, the run ends with an error that names the op and the module which made
+   * Where a loss or a gradient is NaN or infinite (and stopAtNaN stands), the run ends with an error that names the op and the module which made
    * it; the weights and the optimizer are as they were before that step (running statistics have seen its batch).
    *
    * @throws (rejects) the error of a step, a callback or the loader; TypeError or RangeError for wrong options

@@ -130,7 +130,7 @@ std::vector<double> handles(Args& a, size_t i, const char* what) {
   return all;
 }
 
-// guard(looked, protected, sentence, number), which stands where the sentence has a #: when the stream comes to it, `protected` fail with the sentence unless all of
+// guard(looked, protected, sentence): when the stream comes to it, `protected` fail with the sentence unless all of
 // `looked` are finite.
 napi_value guard(Args& a) {
   std::vector<double> looked = handles(a, 0, "guard"), kept = handles(a, 1, "guard");
@@ -141,18 +141,11 @@ napi_value guard(Args& a) {
     return found;
   };
   std::vector<Operand> looks = find(looked), keeps = find(kept);
-  double number = 0;
-  int slot = -1;
   if (Capture* capture = a.environment->recording()) {
-    int64_t bits;
-    bool exact = false;
-    if (a.count > 3 && napi_get_value_bigint_int64(a.env, a.values[3], &bits, &exact) == napi_ok && exact)
-      slot = capture->slotOf(bits, 3);
-    else number = a.number(3, "guard");
-    capture->recordGuard(std::move(sentence), number, slot, looks, keeps);
+    capture->recordGuard(std::move(sentence), looks, keeps);
     return nullptr;
   }
-  Guard guard(sentence, a.number(3, "guard"));
+  Guard guard(std::move(sentence));
   for (const Operand& o : looks) guard.look(o.buffer);
   for (const Operand& o : keeps) guard.protect(o.buffer);
   double cost = guard.cost();

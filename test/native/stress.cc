@@ -1,4 +1,5 @@
 #include "stress.h"
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include "../../native/cpu.h"
 #include "../../native/parallel.h"
 #include "../../native/stream.h"
+#include "../../native/watch.h"
 
 namespace napier::test {
 
@@ -404,6 +406,61 @@ void opsFromManyThreads() {
   });
 }
 
+// Each thread watches its own calls; a doubling too many is found, fails its result, and a guard passes that on.
+void watchedFromManyThreads() {
+  onThreads(4, [](int t) {
+    struct WatchedCall {
+      Queued<Op_add> queued;
+      std::unique_ptr<Watched> watched;
+      void operator()() {
+        if (watched) watched->run(queued.call, cpuTable());
+        else queued();
+      }
+      void stamp(uint64_t position) { queued.stamp(position); }
+    };
+    Submitter who;
+    Watch watch;
+    Lcg random{uint64_t(t)};
+    for (int round = 0; round < 5 * kRounds; round++) {
+      int64_t n = 1 + random.next(3000), calls = 20 + random.next(3000), most = 1500;
+      bool overflows = random.next(2);
+      watch.set(Watch::times | Watch::bad | Watch::infinitiesToo, most);
+      watch.enter(uint32_t(random.next(2)));
+      Buffer *x = allocateBuffer(DType::float32, n, true), *y = allocateBuffer(DType::float32, n, true);
+      for (int64_t i = 0; i < n; i++) static_cast<float*>(x->data)[i] = overflows && i == n / 2 ? 3e38f : 0;
+      for (int64_t c = 0; c < calls; c++) {
+        watch.nextShapes("[a]|[b]|[c]");
+        auto watched = watch.begin("add", 0, n * 12, monotonicNanoseconds());
+        Arguments source{{{y, 0}, {x, 0}, {x, 0}, {nullptr, 1}, {nullptr, double(n)}, {nullptr, 1}, {nullptr, 1}}};
+        Stream::cpu().submit(WatchedCall{{{Op_add::info, source}}, std::move(watched)}, random.next(2) ? 0 : 1e9, 0, who);
+      }
+      Guard guard("guarded");
+      guard.look(x);
+      guard.protect(x);
+      guard.look(y);
+      guard.protect(y);
+      Stream::cpu().submit(std::move(guard), 1e9, 0, who);
+      Stream::cpu().wait(who.lastPosition);
+      expect(watch.records() == std::min(calls, most) && watch.dropped == std::max<int64_t>(0, calls - most), "records were lost in silence");
+      int64_t before = 0;
+      for (int64_t i = 0; i < watch.records(); i++) {
+        const CallRecord& r = watch.record(i);
+        expect(r.submitted <= r.start && r.start <= r.end && before <= r.start, "times are out of order");
+        before = r.end;
+      }
+      auto found = watch.takeFinding();
+      expect((found != nullptr) == overflows, "the finder was wrong");
+      auto why = y->whyFailed();
+      expect((why != nullptr) == overflows && !watch.takeFinding(), "a result that went wrong did not fail");
+      if (found) expect(why->message == found->message && found->message.find("its result [a] holds 0 NaN and 1 infinite") != std::string::npos, "unexpected finding: " + found->message);
+      expect((x->whyFailed() != nullptr) == overflows, "the guard did not pass the failure on");
+      watch.set(0, 0); // so that the next round's records begin anew
+      release(x);
+      release(y);
+    }
+  });
+}
+
 // A bad label fails the loss; what reads it is skipped and fails too; in place it is left alone; the cause is kept.
 void failuresTravel() {
   Submitter who;
@@ -469,6 +526,7 @@ std::vector<Stress> stresses() {
       {"buffers: impossible sizes", hugeAllocations},
       {"scratch: handed out once", scratch},
       {"ops: from many threads", opsFromManyThreads},
+      {"ops: watched from many threads", watchedFromManyThreads},
       {"ops: failures travel", failuresTravel},
       {"ops: contracts refuse", contractsRefuse},
   };

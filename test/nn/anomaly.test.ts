@@ -206,11 +206,11 @@ describe("on and off", () => {
 
   test("a guard: fails what it protects where a number is not finite, or had failed before", async () => {
     const [good, bad, kept, other] = [ones([3]), tensor([1, Number.NaN]), ones([2]), ones([2])];
-    addon.guard([good.handle], [kept.handle], "first", 1);
+    addon.guard([good.handle], [kept.handle], "first");
     expect([...(await kept.data())]).toEqual([1, 1]);
-    addon.guard([good.handle, bad.handle], [kept.handle], "second", 2);
+    addon.guard([good.handle, bad.handle], [kept.handle], "second");
     await expect(kept.data()).rejects.toThrow("second");
-    addon.guard([good.handle], [kept.handle, other.handle], "third", 3);
+    addon.guard([good.handle], [kept.handle, other.handle], "third");
     await expect(other.data()).rejects.toThrow("second");
     expect([...(await good.data())]).toEqual([1, 1, 1]);
   });

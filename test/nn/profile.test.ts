@@ -341,6 +341,6 @@ describe("use", () => {
     expect(() => addon.watch(8)).toThrow("modes from 0 to 7");
     expect(() => addon.watch(1, 1e9)).toThrow("expected room");
     expect(() => addon.enter(2 ** 20)).toThrow("tag of a scope with a name");
-    expect(() => addon.guard([7], [], "text", 0)).toThrow("live tensor");
+    expect(() => addon.guard([7], [], "text")).toThrow("live tensor");
   });
 });

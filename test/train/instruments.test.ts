@@ -105,12 +105,14 @@ describe("gradientNorms", () => {
     expect(logged[0]).toMatchObject({ epoch: 2, findings: [{ kind: "explodingGradient" }, { where: "2" }] });
   });
 
-  test("gradients whose norm is not finite are found; the run goes on while they are themselves", async () => {
+  test("gradients that are not finite are found", async () => {
     const { loader } = setup();
     const model = network();
     let step = 0;
-    const loss = (y: Tensor, t: Tensor) => nn.crossEntropy(y, t).mul(step++ === 3 ? 1e30 : 1);
-    const trainer = new train.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 0 }), loss });
+    const loss = (y: Tensor, t: Tensor) => nn.crossEntropy(step++ === 3 ? y.mul(Number.POSITIVE_INFINITY) : y, t);
+    // Also with lr 0 the weights are not finite from then on.
+    const optimizer = new optim.SGD(model.parameters(), { lr: 0 });
+    const trainer = new train.Trainer(model, { optimizer, loss, stopAtNaN: false });
     const { diagnosis } = await trainer.fit(loader, {
       epochs: 1,
       callbacks: [train.gradientNorms({ every: 1 })],
@@ -119,17 +121,8 @@ describe("gradientNorms", () => {
     expect(diagnosis[0]).toEqual({
       kind: "explodingGradient",
       where: "0",
-      message: "0: 1 of 6 gradients measured were not finite",
+      message: "0: 3 of 6 gradients measured were not finite",
     });
-  });
-
-  test("gradients that are not finite end the run", async () => {
-    const { loader } = setup();
-    const model = network();
-    const loss = (y: Tensor, t: Tensor) => nn.crossEntropy(y.mul(Number.POSITIVE_INFINITY), t);
-    const trainer = new train.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 0 }), loss });
-    const run = trainer.fit(loader, { epochs: 1, callbacks: [train.gradientNorms({ every: 1 })] });
-    await expect(run).rejects.toThrow(/the loss of step 1 is NaN or infinite/);
   });
 });
 
