@@ -7,6 +7,7 @@ import { k } from "../native.js";
 import { add, equal, mul } from "../ops/arithmetic.js";
 import { to } from "../ops/cast.js";
 import { conv2d } from "../ops/conv2d.js";
+import { exactConvolution } from "../ops/convolutionMode.js";
 import { arange, zerosLike } from "../ops/create.js";
 import { matmul } from "../ops/matmul.js";
 import { pad } from "../ops/pad.js";
@@ -115,7 +116,7 @@ export function convForwardFast(x: Tensor, w: Tensor, b: Tensor, param: ConvPara
 /** conv_backward_fast: the gradient kernels of conv2d. */
 export const convBackwardFast: ConvBackward = explicit((dout, [x, w, , param]) => {
   const [o, , r, s] = w.shape as [number, number, number, number];
-  const size = [...x.shape, o, r, s, param.stride, param.stride, param.pad, param.pad, 1, 1, 1];
+  const size = [...x.shape, o, r, s, param.stride, param.stride, param.pad, param.pad, 1, 1, 1, exactConvolution()];
   const dx = empty(x.shape, x.dtype);
   const dw = empty(w.shape, w.dtype);
   k.conv2dGradX(dx, dout, w, ...size);

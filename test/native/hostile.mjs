@@ -316,9 +316,13 @@ const RECIPES = {
   groupNormGrad: () => grouped("xccxxggc"),
   rmsNorm: () => rows("xrxc", [number()]),
   rmsNormGrad: () => rows("xcxxrc", []),
-  batchNorm: () => channels("xccxcc", number()),
-  batchNormInfer: () => channels("xxcccc", number()),
-  batchNormGrad: () => channels("xccxxccc", number(), below(2)),
+  batchNorm: () => channels("xccxxcc", number(), below(2)),
+  batchNormInfer: () => channels("xxxcccc", number(), below(2)),
+  batchNormGrad: () => channels("xxccxxxcccc", number(), below(2), below(2)),
+  fuse() {
+    const n = dim(60);
+    return [[n, Array(below(3)).fill(n), 5 * below(5)], [n]];
+  },
   normalise: () => channels("xxcc"),
   layerNorm: () => rows("xrrxcc", [number()]),
   layerNormGrad: () => rows("xccxxrrc", []),
