@@ -3,8 +3,9 @@
  * without computing anything; the native side plans the memory of everything that lives within the step and runs the list
  * of kernels. No JavaScript runs an op, nothing is allocated, and the results have the bits of the uncaptured step.
  */
-import { enableGrad, nextNodeId, noGrad } from "./autograd.js";
+
 import { show } from "./errors.js";
+import { enableGrad, nextNodeId, noGrad } from "./graph.js";
 import { changesSoFar, isCapturing, type Recording, recordStep } from "./live.js";
 import { collectGarbage, keep, unscoped } from "./memory.js";
 import { addon, breathe } from "./native.js";

@@ -3,8 +3,9 @@
  * by entry. A result of many elements is weighed by fixed random numbers, so that one backward and two evaluations an
  * entry suffice: a wrong Jacobian gives equal weighted sums with probability 0.
  */
-import { grad, noGrad } from "./autograd.js";
+import { grad } from "./autograd.js";
 import { show } from "./errors.js";
+import { noGrad } from "./graph.js";
 import { scope } from "./memory.js";
 import { mul, sum, tensor } from "./ops/index.js";
 import type { Tensor } from "./tensor.js";

@@ -9,12 +9,8 @@ export {
   backward,
   type CustomFunction,
   customFunction,
-  enableGrad,
-  type GradientHook,
   type GradOptions,
   grad,
-  isGradEnabled,
-  noGrad,
 } from "./autograd.js";
 export { type CapturedMemory, type CapturedStep, type CaptureOptions, type CaptureValue, capture } from "./capture.js";
 /** Classic methods, in CS231n's conventions; also by themselves as "napier/classic". */
@@ -24,6 +20,7 @@ export * as data from "./data/index.js";
 export { type Device, type DeviceInfo, devices } from "./devices.js";
 export { ShapeError } from "./errors.js";
 export * from "./gradcheck.js";
+export { enableGrad, type GradientHook, isGradEnabled, noGrad } from "./graph.js";
 /** Files of tensors: safetensors and npy, written atomically. */
 export * as io from "./io/index.js";
 export {

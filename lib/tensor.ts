@@ -3,9 +3,9 @@
  * lib/methods.ts also hangs onto this class; values are read with data() and item(), which wait without blocking.
  */
 import { inspect } from "node:util";
-import type { GraphNode } from "./autograd.js";
 import type { Device } from "./devices.js";
 import { expect, ShapeError, show } from "./errors.js";
+import type { GraphNode } from "./graph.js";
 import { expectUncaptured, noteChange } from "./live.js";
 import { adopt } from "./memory.js";
 import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf } from "./native.js";

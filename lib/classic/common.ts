@@ -1,8 +1,9 @@
 /**
  * What the files of classic share: labels as rows of a table, and code that is its own gradient.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import type { Sync } from "../memory.js";
 import type { DType } from "../native.js";
 import { checkIndices } from "../ops/common.js";

@@ -2,8 +2,9 @@
  * Features of pictures, as CS231n's first assignment computes them (its features.py): histograms of oriented gradients and
  * of hue, for whole batches at once.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import {
   add,

@@ -1,8 +1,9 @@
 /**
  * k-means by Lloyd's iterations (Lloyd 1982) from k-means++ centres (Arthur & Vassilvitskii 2007).
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { scope, unscoped } from "../memory.js";
 import { k as kernels } from "../native.js";
 import { div, equal, minimum, where } from "../ops/arithmetic.js";

@@ -3,8 +3,8 @@
  * 5,000 training points of 3,072 dimensions (15.4 GFLOP as a product): `npm run bench -- knn`.
  */
 
-import { noGrad } from "../autograd.js";
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { scope, unscoped } from "../memory.js";
 import { breathe, k as kernels } from "../native.js";
 import { mul, sub } from "../ops/arithmetic.js";

@@ -3,8 +3,8 @@
  * running = momentum running + (1 - momentum) sample.
  */
 
-import { noGrad } from "../autograd.js";
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { keep, unscoped } from "../memory.js";
 import { add, mul, sub } from "../ops/arithmetic.js";
 import { zeros } from "../ops/create.js";

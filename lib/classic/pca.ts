@@ -2,8 +2,9 @@
  * Principal components and whitening (Pearson 1901; CS231n's notes on preprocessing). The eigenvectors come from the
  * smaller of the two matrices x^T x and x x^T in float64, so either few dimensions or few points are fast.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { keep, scope, unscoped } from "../memory.js";
 import { add, div, equal, less, sub, where } from "../ops/arithmetic.js";
 import { flip } from "../ops/arrange.js";

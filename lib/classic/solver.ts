@@ -3,8 +3,9 @@
  * best validation kept (running statistics of batchnorm stay those of the last step, as in CS231n). For modules with
  * autograd use train.Trainer.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { keep, safePoint, scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
 import { equal } from "../ops/arithmetic.js";

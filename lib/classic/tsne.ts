@@ -1,8 +1,9 @@
 /**
  * t-SNE, exact: all pairs, on tensors (van der Maaten & Hinton 2008). O(n^2) memory and time a step: for some thousand points.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { safePoint, scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
 import { add, div, greater, mul, sub, where } from "../ops/arithmetic.js";

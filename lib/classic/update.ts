@@ -2,7 +2,7 @@
  * Update rules in CS231n's form: (w, dw, config) to [next w, config]. A config holds its hyper-parameters and the state of
  * the rule; missing hyper-parameters are filled in, the state is replaced at each call. For training modules use `optim`.
  */
-import { noGrad } from "../autograd.js";
+import { noGrad } from "../graph.js";
 import { keep, unscoped } from "../memory.js";
 import { add, div, mul, sub } from "../ops/arithmetic.js";
 import { zerosLike } from "../ops/create.js";

@@ -2,8 +2,8 @@
  * A trained network on its test pictures: scores by class, and what it got wrong.
  */
 import "../methods.js";
-import { noGrad } from "../autograd.js";
 import { DataLoader, type ImageSets } from "../data/index.js";
+import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { ClassificationMeter, type ClassificationScores, type ConfusionMatrix } from "../metrics/index.js";
 import type { Layer } from "../nn/index.js";

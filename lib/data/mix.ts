@@ -2,8 +2,9 @@
  * Erased rectangles, and pictures mixed with others of their batch: what mixes pictures mixes their labels too, so those
  * transforms take a whole batch and give soft targets [n, classes], which crossEntropy takes.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { k } from "../native.js";
 import { add, mul } from "../ops/arithmetic.js";
 import { checkIndices } from "../ops/common.js";

@@ -2,8 +2,9 @@
  * What happens to a batch between data set and network. Transforms are native and work on whole batches; random ones are
  * keyed by (seed, epoch, number of the picture), so a picture's crop does not depend on the batch that it came in.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { type DType, k } from "../native.js";
 import { div, sub } from "../ops/arithmetic.js";

@@ -1,8 +1,9 @@
 /**
  * Layers with a weight for pairs of features, and for bags of embeddings.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { notEqual } from "../ops/arithmetic.js";
 import { bilinear } from "../ops/bilinear.js";
 import { to } from "../ops/cast.js";

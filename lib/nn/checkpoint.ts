@@ -2,8 +2,9 @@
  * Activation checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"): the values inside a part of
  * a network are forgotten after forward and computed again in backward.
  */
-import { algebra, enableGrad, gradsBefore, graphSince, isGradEnabled, nextNodeId, recordAll } from "../autograd.js";
+import { gradsBefore, graphSince } from "../autograd.js";
 import { show } from "../errors.js";
+import { algebra, enableGrad, isGradEnabled, nextNodeId, recordAll } from "../graph.js";
 import { type Sync, scope } from "../memory.js";
 import { type Draw, defaultGenerator, type Generator } from "../random.js";
 import { alias, Tensor } from "../tensor.js";

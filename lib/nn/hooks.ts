@@ -2,7 +2,7 @@
  * Hooks on the gradients of a module: its inputs and its outputs pass through a record each, whose gradients are what the
  * hooks see.
  */
-import { recordAll } from "../autograd.js";
+import { recordAll } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { zeros } from "../ops/create.js";
 import { alias, Tensor } from "../tensor.js";

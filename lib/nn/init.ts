@@ -2,8 +2,9 @@
  * Initial values, in place, as torch.nn.init has them. Fans of a weight [out, in, ...window]: fanIn = in times the
  * window, fanOut = out times the window.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { fill_ } from "../ops/inplace.js";
 import type { GeneratorOption } from "../ops/random.js";
 import * as random from "../ops/random.js";

@@ -1,8 +1,9 @@
 /**
  * Initial values beyond those of a uniform or normal distribution with a variance: part of nn.init.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { add, greaterEqual, mul, sub } from "../ops/arithmetic.js";
 import { to } from "../ops/cast.js";

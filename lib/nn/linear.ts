@@ -1,8 +1,9 @@
 /**
  * Layers with a weight matrix or a table: Linear, Embedding.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import type { DType } from "../native.js";
 import { notEqual } from "../ops/arithmetic.js";
 import { to } from "../ops/cast.js";

@@ -12,9 +12,10 @@
  *
  * State-dict keys are the property names, joined by dots; library modules name them as PyTorch does (running_mean).
  */
-import { isGradEnabled, noGrad } from "../autograd.js";
+
 import { type Device, dtypeOrDevice } from "../devices.js";
 import { show } from "../errors.js";
+import { isGradEnabled, noGrad } from "../graph.js";
 import { noteChange } from "../live.js";
 import { keep, unscoped } from "../memory.js";
 import { type DType, FLOATS } from "../native.js";

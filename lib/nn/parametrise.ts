@@ -2,8 +2,9 @@
  * Weights computed from other parameters: weight normalisation and spectral normalisation, as torch.nn.utils has them and
  * under its state-dict keys. The property becomes a getter, so a module's forward sees the computed weight as it is.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { keep } from "../memory.js";
 import { div, maximum, mul } from "../ops/arithmetic.js";
 import { clone } from "../ops/cast.js";

@@ -1,8 +1,9 @@
 /**
  * The table of Module.summary(): one forward on zeros, watched by hooks on every module and by an observer of kernels.
  */
-import { noGrad } from "../autograd.js";
+
 import { show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { bindKernels, type DType, observers } from "../native.js";
 import { zeros } from "../ops/create.js";

@@ -1,8 +1,9 @@
 /**
  * The transformer of Vaswani et al. 2017, "Attention is all you need", layer by layer and under PyTorch's keys.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { add, lessEqual, mul, where } from "../ops/arithmetic.js";
 import { arange, full, zeros } from "../ops/create.js";
 import { cos, exp, gelu, relu, sin } from "../ops/elementwise.js";

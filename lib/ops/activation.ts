@@ -1,8 +1,9 @@
 /**
  * Activations beyond those of elementwise.ts. Gradients at kinks are PyTorch's.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { defaultGenerator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import { add, div, greater, greaterEqual, less, lessEqual, logicalAnd, mul, sub, where } from "./arithmetic.js";

@@ -1,7 +1,7 @@
 /**
  * Functions of two tensors (or a tensor and a number), broadcast as in PyTorch. The formulas are native/binary.def's.
  */
-import { algebra, record } from "../autograd.js";
+import { algebra, record } from "../graph.js";
 import type { BinaryName } from "../kernels.js";
 import { k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";

@@ -1,8 +1,9 @@
 /**
  * Elements in another order or several times: flips, rolls, repeats, windows. All are copies.
  */
-import { record } from "../autograd.js";
+
 import { expect, ShapeError, show } from "../errors.js";
+import { record } from "../graph.js";
 import { sizeOfShape, type Tensor } from "../tensor.js";
 import { add } from "./arithmetic.js";
 import { broadcastShapes, normalizeAxes, normalizeAxis } from "./common.js";

@@ -5,8 +5,9 @@
  * (Dao et al. 2022, "FlashAttention"): the score matrix [t, s] never exists. The composed form below stores it; it is the
  * second derivative's, and that of a mask with a gradient.
  */
-import { isGradEnabled, record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { isGradEnabled, record } from "../graph.js";
 import { k as kernels } from "../native.js";
 import { type Draw, defaultGenerator, Generator } from "../random.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";

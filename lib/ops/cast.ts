@@ -1,8 +1,9 @@
 /**
  * Converting between dtypes, and copying.
  */
-import { algebra, record } from "../autograd.js";
+
 import { type Device, dtypeOrDevice } from "../devices.js";
+import { algebra, record } from "../graph.js";
 import { type DType, k } from "../native.js";
 import { alias, empty, isDType, type Tensor } from "../tensor.js";
 import { isFloat } from "./common.js";

@@ -2,8 +2,8 @@
  * Whether tensors agree, within a tolerance or exactly. No result is read: await item() of what these answer.
  */
 
-import { noGrad } from "../autograd.js";
 import { sameShape } from "../errors.js";
+import { noGrad } from "../graph.js";
 import type { Tensor } from "../tensor.js";
 import { add, equal, lessEqual, logicalAnd, logicalOr, mul, notEqual, sub } from "./arithmetic.js";
 import { to } from "./cast.js";

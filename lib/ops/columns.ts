@@ -1,7 +1,7 @@
 /**
  * The kernels behind unfold and fold, which convolution over depth uses too.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import type { Conv2dSize } from "./convolve.js";

@@ -1,8 +1,9 @@
 /**
  * What op files share: dtype promotion, broadcasting, axes, index checks.
  */
-import { isGradEnabled } from "../autograd.js";
+
 import { expect, ShapeError, show } from "../errors.js";
+import { isGradEnabled } from "../graph.js";
 import { currentRecording } from "../live.js";
 import { type DType, FLOATS } from "../native.js";
 import { Tensor } from "../tensor.js";

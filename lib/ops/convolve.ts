@@ -2,8 +2,9 @@
  * What the convolutions share: the check of operands and options, and the 2-d kernels with their gradients. convolve,
  * gradX and gradW are linear in each operand and each other's gradients, so derivatives of any order exist.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { expectFloat, expectSameDType, tupleOf } from "./common.js";

@@ -2,8 +2,9 @@
  * How often elements occur: unique values, bins and histograms. The length of some results is known only when x is: those
  * wait for it, blocking the event loop, and say so.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, sameShape, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { FLOATS } from "../native.js";
 import { Tensor } from "../tensor.js";
 import {

@@ -1,8 +1,9 @@
 /**
  * Making tensors from values.
  */
-import { algebra } from "../autograd.js";
+
 import { ShapeError } from "../errors.js";
+import { algebra } from "../graph.js";
 import { type DType, k } from "../native.js";
 import { arrayClass, checkShape, empty, fromTyped, isDType, type Tensor, type TypedArray } from "../tensor.js";
 

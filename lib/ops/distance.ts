@@ -1,8 +1,9 @@
 /**
  * Distances and similarities of vectors.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { add, div, equal, mul, sub, where } from "./arithmetic.js";

@@ -1,8 +1,9 @@
 /**
  * Rows of a table, looked up by number; and rows of the identity, oneHot.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { type DType, k } from "../native.js";
 import { empty, isDType, type Tensor } from "../tensor.js";
 import { equal, where } from "./arithmetic.js";

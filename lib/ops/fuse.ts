@@ -2,8 +2,9 @@
  * Elementwise expressions as one pass over memory: fuse(build) traces `build` once into a program (native/cpu/fuse.cc runs
  * it block by block in the cache), and the gradient of a program is again a program, traced when it is first asked for.
  */
-import { record } from "../autograd.js";
+
 import { expect, sameShape, show } from "../errors.js";
+import { record } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";

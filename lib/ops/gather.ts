@@ -3,8 +3,9 @@
  * other's gradients, so derivatives of any order are these same kernels. An index outside the axis is an error: at the call
  * where the indices came from host data, else when the result is read.
  */
-import { record } from "../autograd.js";
+
 import { expect, sameShape, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { equal, mul, where } from "./arithmetic.js";

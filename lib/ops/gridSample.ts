@@ -2,8 +2,9 @@
  * Pictures read at given places, and the grid of places of an affine map (Jaderberg et al., "Spatial Transformer
  * Networks", 2015).
  */
-import { isGradEnabled, noSecondDerivative, record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { isGradEnabled, noSecondDerivative, record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, div, mul, sub } from "./arithmetic.js";

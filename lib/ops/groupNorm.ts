@@ -2,8 +2,9 @@
  * Group and instance normalisation: as layerNorm, each example by statistics of its own, but over blocks of channels. One
  * kernel each way; for second derivatives the gradient is composed (normalise.ts).
  */
-import { isGradEnabled, noGrad, record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { isGradEnabled, noGrad, record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { expectFloat, expectInPlace } from "./common.js";

@@ -2,8 +2,9 @@
  * Resizing of pictures. Every mode is a table of taps an axis (lib/ops/taps.ts), and one kernel applies two tables to
  * planes. The map is linear: the gradient's derivative is the map itself, so derivatives of any order exist.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, fromTyped, sizeOfShape, type Tensor } from "../tensor.js";
 import { to } from "./cast.js";

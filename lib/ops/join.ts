@@ -1,8 +1,9 @@
 /**
  * Tensors taken apart and put together along a dimension: split, chunk, unbind, hstack, vstack, meshgrid.
  */
-import { recordAll } from "../autograd.js";
+
 import { expect, ShapeError, show } from "../errors.js";
+import { recordAll } from "../graph.js";
 import type { DType } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { atLeast1d, atLeast2d, atLeast3d, narrow, select } from "./arrange.js";

@@ -1,8 +1,9 @@
 /**
  * Factorisations: Cholesky, LU, QR. Gradients: Giles 2008; Walter & Lehmann 2010 and Roberts & Roberts 2020 for QR.
  */
-import { record, recordAll } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { record, recordAll } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, equal, sub } from "./arithmetic.js";

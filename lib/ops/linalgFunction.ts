@@ -3,7 +3,7 @@
  * [[x, e], [0, x]] has f's derivative in direction e in its upper right block (Mathias 1996), and the gradient is the
  * derivative of the transpose.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, div, greaterEqual, mul, where } from "./arithmetic.js";

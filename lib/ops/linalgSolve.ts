@@ -1,8 +1,9 @@
 /**
  * Linear systems: general, triangular and least squares, inverses and determinants.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { mul, notEqual, sub } from "./arithmetic.js";

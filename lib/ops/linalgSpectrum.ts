@@ -1,7 +1,7 @@
 /**
  * Eigenvalues of symmetric matrices and singular values, and what is made of them: pinv, rank, condition.
  */
-import { record, recordAll } from "../autograd.js";
+import { record, recordAll } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, div, equal, greater, greaterEqual, less, mul, sub, where } from "./arithmetic.js";

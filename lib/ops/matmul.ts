@@ -1,8 +1,9 @@
 /**
  * Matrix products, on one kernel: gemm reads either operand transposed, so no transpose is ever made.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { broadcastShapes, expectFloat, expectSameDType } from "./common.js";

@@ -1,7 +1,7 @@
 /**
  * Whole quotients, remainders and bits. Integers stay integers.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import type { BinaryName } from "../kernels.js";
 import { k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";

@@ -2,8 +2,9 @@
  * Batch and layer normalisation: xh = (x - mean) / sqrt(variance + eps), y = xh w + b; batch normalisation takes a residual
  * and relu along. One kernel each way; the gradient in ops, for second derivatives, is in normalise.ts.
  */
-import { isGradEnabled, record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { isGradEnabled, record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { add, greater, mul, sub, where } from "./arithmetic.js";

@@ -1,7 +1,7 @@
 /**
  * The p-norm over axes, which distances, normalisation and linalg.vectorNorm share.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import type { Tensor } from "../tensor.js";
 import { div, equal, mul, notEqual, where } from "./arithmetic.js";
 import { to } from "./cast.js";

@@ -1,8 +1,9 @@
 /**
  * Borders around a tensor: a constant, or what lies inside it reflected, repeated or continued from the other side.
  */
-import { record } from "../autograd.js";
+
 import { expect, ShapeError, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import type { Tensor } from "../tensor.js";
 import { stridedSize } from "./common.js";

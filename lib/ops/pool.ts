@@ -2,8 +2,9 @@
  * 2-d pooling of x[n, c, h, w] (or [c, h, w]): by windows, or to a given size ("adaptive"), and the inverse of max pooling.
  * Derivatives of any order exist.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { mul } from "./arithmetic.js";

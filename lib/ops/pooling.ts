@@ -3,8 +3,9 @@
  * where their maxima stay in place: the gradient of a mean's gradient is the mean, that of a maximum's gradient is a
  * look-up at the places of the maxima.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { add, mul } from "./arithmetic.js";

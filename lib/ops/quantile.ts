@@ -1,8 +1,9 @@
 /**
  * Medians, modes and quantiles: elements of the sorted x, or between two of them. What is picked has the gradient.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, div, equal, maximum, mul, sub, where } from "./arithmetic.js";

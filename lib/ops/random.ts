@@ -2,8 +2,9 @@
  * Random tensors, and dropout. Every call takes one draw of a generator (lib/random.ts); element i depends on that draw
  * and i alone, so dropout's mask is made again for the gradient and never stored.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { type IntegerDType, k } from "../native.js";
 import { type Draw, defaultGenerator, type Generator } from "../random.js";
 import { checkShape, empty, Tensor } from "../tensor.js";

@@ -2,7 +2,7 @@
  * Linear recurrences y_t = a_t y_{t-1} + b_t: what the gradients of running products and of running sums of exponentials
  * come down to, and their own derivatives again. Nothing divides by x, whatever zeros it holds.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { mul } from "./arithmetic.js";

@@ -1,8 +1,9 @@
 /**
  * What recurrent layers are made of: the pointwise part of their cells, and a sequence taken apart into its steps.
  */
-import { isGradEnabled, record, recordAll } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { isGradEnabled, record, recordAll } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, mul, sub } from "./arithmetic.js";

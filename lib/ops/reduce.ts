@@ -2,7 +2,7 @@
  * Reductions over any axes. A kernel reduces the middle of [outer, reduce, inner]; axes that do not lie together are
  * reduced one run after the other, in a fixed order.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { alias, empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { div, equal, mul, sub } from "./arithmetic.js";

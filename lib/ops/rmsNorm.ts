@@ -1,8 +1,9 @@
 /**
  * Root-mean-square normalisation. One kernel each way; under createGraph the gradient is composed of ops.
  */
-import { isGradEnabled, record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { isGradEnabled, record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { add, mul, sub } from "./arithmetic.js";

@@ -1,8 +1,9 @@
 /**
  * Running sums, products, extremes, and differences.
  */
-import { noGrad, record } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad, record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, equal, logicalOr, minimum, mul, notEqual, sub, where } from "./arithmetic.js";

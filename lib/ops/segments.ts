@@ -4,8 +4,9 @@
  * Segment b of x[n, ...] is rows offsets[b] to offsets[b + 1] - 1, the last up to n - 1. sumSegments and its gradient,
  * which writes each segment's value beside each of its rows, are linear and each other's gradients.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { add, div, equal, maximum, mul, notEqual, where } from "./arithmetic.js";

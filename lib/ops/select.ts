@@ -2,8 +2,9 @@
  * Functions that choose or blend elements: by a mask, by what they are (NaN, infinite), by a weight. Composed of others,
  * and so with all their derivatives.
  */
-import { record } from "../autograd.js";
+
 import { expect, show } from "../errors.js";
+import { record } from "../graph.js";
 import type { Tensor } from "../tensor.js";
 import { add, div, equal, greater, less, mul, notEqual, sub, where } from "./arithmetic.js";
 import { binary, floatOperands, type Operand, operands } from "./binary.js";

@@ -2,8 +2,9 @@
  * Ops that move elements. reshape shares memory with its source; every other op here makes a copy, so writing to a slice
  * or a transpose does not change what it was taken from.
  */
-import { record } from "../autograd.js";
+
 import { expect, ShapeError, show } from "../errors.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { alias, empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { to } from "./cast.js";

@@ -1,7 +1,7 @@
 /**
  * Softmax and its logarithm along one axis, stable for any input: the maximum is taken out first.
  */
-import { isGradEnabled, record } from "../autograd.js";
+import { isGradEnabled, record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { mul, sub } from "./arithmetic.js";

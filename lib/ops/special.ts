@@ -2,8 +2,9 @@
  * Logarithms and powers of other bases, and special functions: erfc, erfinv, the gamma function's logarithm and its
  * derivatives, logit, xlogy, logaddexp.
  */
-import { record } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { record } from "../graph.js";
 import type { Tensor } from "../tensor.js";
 import { div, equal, lessEqual, logicalAnd, mul, sub, where } from "./arithmetic.js";
 import { binary, floatOperands, type Operand } from "./binary.js";

@@ -1,7 +1,7 @@
 /**
  * Reductions composed of others: spread, norms, extremes with their places, and what leaves NaN out.
  */
-import { noGrad, record } from "../autograd.js";
+import { noGrad, record } from "../graph.js";
 import type { Tensor } from "../tensor.js";
 import { add, div, equal, mul, sub, where } from "./arithmetic.js";
 import { to } from "./cast.js";

@@ -2,7 +2,7 @@
  * Walks over a tensor's memory, for ops that read some of its elements: slices, diagonals, windows. Their gradient writes
  * into zeros along the same walk, or adds to what has arrived.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";
 import { stridedSize } from "./common.js";

@@ -2,7 +2,7 @@
  * Trigonometric and hyperbolic functions, their inverses, and angles. sin, cos and tanh stand in elementwise.ts, atan2 in
  * arithmetic.ts. Angles are in radians.
  */
-import { record } from "../autograd.js";
+import { record } from "../graph.js";
 import type { Tensor } from "../tensor.js";
 import { add, div, mul, sub } from "./arithmetic.js";
 import { binary, floatOperands, type Operand } from "./binary.js";

@@ -3,7 +3,7 @@
  * the gradient that stands beside a name in the op files is the same in ops, used where a second derivative is wanted.
  * Integers are computed as float32.
  */
-import { isGradEnabled, record } from "../autograd.js";
+import { isGradEnabled, record } from "../graph.js";
 import type { Unary1Name, Unary2Name, UnaryName } from "../kernels.js";
 import { k } from "../native.js";
 import { empty, type Tensor } from "../tensor.js";

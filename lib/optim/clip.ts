@@ -1,7 +1,7 @@
 /**
  * Gradient clipping. The norm stays a tensor: nothing waits for it in the middle of a step, and it can be logged later.
  */
-import { noGrad } from "../autograd.js";
+import { noGrad } from "../graph.js";
 import { type DType, k } from "../native.js";
 import { add } from "../ops/arithmetic.js";
 import { to } from "../ops/cast.js";

@@ -2,8 +2,9 @@
  * Exponential moving average of a model's weights (Polyak & Juditsky 1992; in deep learning: Tarvainen & Valpola, "Mean
  * teachers", 2017): often a better model than the last step's. One fused call an update.
  */
-import { noGrad } from "../autograd.js";
+
 import { show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { type DType, FLOATS, k } from "../native.js";
 import { clone } from "../ops/cast.js";

@@ -2,7 +2,7 @@
  * L-BFGS (Liu & Nocedal, "On the limited memory BFGS method", 1989) as PyTorch writes it, with the strong Wolfe line search
  * of minFunc. For small problems and whole batches: every iteration evaluates the loss again and reads numbers back.
  */
-import { noGrad } from "../autograd.js";
+import { noGrad } from "../graph.js";
 import { scope, unscoped } from "../memory.js";
 import { add, mul, sub } from "../ops/arithmetic.js";
 import { clone } from "../ops/cast.js";

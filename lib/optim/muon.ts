@@ -2,7 +2,7 @@
  * Muon: momentum whose matrices are made orthogonal (Jordan et al., "Muon: an optimizer for hidden layers in neural
  * networks", 2024). Every direction of a matrix moves alike, where Adam follows a few.
  */
-import { noGrad } from "../autograd.js";
+import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { k } from "../native.js";
 import { add, div, maximum, mul } from "../ops/arithmetic.js";

@@ -5,8 +5,9 @@
  * and count alike when a gradient holds no value, and nobody has to read anything back to know. Parameters whose counts
  * are equal form a cohort with one count; a parameter that misses a step (it had no gradient) takes a copy of it along.
  */
-import { noGrad } from "../autograd.js";
+
 import { show } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { fixedBy, liveOptions, noteChange, uncaptured } from "../live.js";
 import { safePoint, unscoped } from "../memory.js";
 import type { DType } from "../native.js";

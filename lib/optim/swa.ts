@@ -1,7 +1,7 @@
 /**
  * Weights averaged along the way: stochastic weight averaging and look-ahead.
  */
-import { noGrad } from "../autograd.js";
+import { noGrad } from "../graph.js";
 import { scope, unscoped } from "../memory.js";
 import { type DType, k } from "../native.js";
 import type { Module } from "../nn/index.js";

@@ -1,8 +1,9 @@
 /**
  * deadUnits(): units behind ReLUs that did not fire once in an epoch.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { type Module, ReLU, ReLU6 } from "../nn/index.js";
 import { lessEqual, maximum } from "../ops/arithmetic.js";

@@ -2,8 +2,9 @@
  * Running a model without training it: scores over a loader, and outputs. The model is in eval mode meanwhile, holds the
  * averaged weights where there are some, and is afterwards as it was.
  */
-import { noGrad } from "../autograd.js";
+
 import { DataLoader } from "../data/index.js";
+import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { addon, breathe } from "../native.js";
 import { cat } from "../ops/index.js";

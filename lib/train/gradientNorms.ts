@@ -1,8 +1,9 @@
 /**
  * gradientNorms(): how large the gradients and the updates of each layer are, and whether some vanish or explode.
  */
-import { noGrad } from "../autograd.js";
+
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { type DType, k } from "../native.js";
 import { add, sub } from "../ops/arithmetic.js";

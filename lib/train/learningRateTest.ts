@@ -2,9 +2,10 @@
  * The learning-rate range test: train for some steps while the rate grows, and look at what the loss does (Smith,
  * "Cyclical learning rates for training neural networks", 2015, section 3.3). Afterwards everything is as it was before.
  */
-import { noGrad } from "../autograd.js";
+
 import { DataLoader } from "../data/index.js";
 import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { clone } from "../ops/cast.js";
 import { copy_ } from "../ops/inplace.js";

@@ -7,8 +7,8 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { noGrad } from "../autograd.js";
 import { type CapturedStep, capture } from "../capture.js";
+import { noGrad } from "../graph.js";
 import { scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
 import { clipGradNorm, clipGradValue, ReduceLROnPlateau } from "../optim/index.js";

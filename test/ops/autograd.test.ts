@@ -20,7 +20,7 @@ import {
   zeros,
 } from "napier";
 import { describe, expect, test } from "vitest";
-import { noSecondDerivative, record, recordAll } from "#lib/autograd.js";
+import { noSecondDerivative, record, recordAll } from "#lib/graph.js";
 import { k } from "#lib/native.js";
 import { empty } from "#lib/tensor.js";
 

@@ -1,8 +1,9 @@
 /**
  * Losses of class scores and class numbers: cross-entropy, negative log-likelihood, multi-class margins, focal.
  */
-import { isGradEnabled, record } from "../../autograd.js";
+
 import { expect, show } from "../../errors.js";
+import { isGradEnabled, record } from "../../graph.js";
 import { k } from "../../native.js";
 import { alias, empty, type Tensor } from "../../tensor.js";
 import { add, div, equal, mul, notEqual, sub, where } from "../arithmetic.js";

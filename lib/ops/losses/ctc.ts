@@ -1,8 +1,9 @@
 /**
  * Connectionist temporal classification: a sequence of labels without knowing when each was said.
  */
-import { noSecondDerivative, record } from "../../autograd.js";
+
 import { expect, show } from "../../errors.js";
+import { noSecondDerivative, record } from "../../graph.js";
 import { k } from "../../native.js";
 import { empty, Tensor } from "../../tensor.js";
 import { add, div, less, maximum, sub, where } from "../arithmetic.js";

@@ -1,8 +1,9 @@
 /**
  * Losses of independent yes-or-no targets: binary cross-entropy and its relatives, several labels an example, overlap.
  */
-import { isGradEnabled, noGrad, record } from "../../autograd.js";
+
 import { expect, show } from "../../errors.js";
+import { isGradEnabled, noGrad, record } from "../../graph.js";
 import { k } from "../../native.js";
 import { empty, type Tensor } from "../../tensor.js";
 import { add, div, maximum, mul, sub } from "../arithmetic.js";
