@@ -180,8 +180,9 @@ Submitter& submitter() {
   return one;
 }
 
-template <class Op> void run(Source& source) {
-  using Made = Call<typename Op::DTypes, typename Op::Signature>;
+// One function for all ops of one signature, as in the binding: what differs is data.
+template <class DTypes, class Sig> void run(const OpInfo<Sig>& op, Source& source) {
+  using Made = Call<DTypes, Sig>;
   struct Queued {
     Made call;
     void operator()() { call.run(cpuTable()); }
@@ -193,11 +194,11 @@ template <class Op> void run(Source& source) {
   Stream& stream = Stream::cpu();
   if (turn == 2) {
     auto capture = std::make_shared<Capture>();
-    capture->record<typename Op::DTypes>(Op::info, source);
+    capture->record<DTypes>(op, source);
     capture->finish(nullptr);
     stream.submit(Replay{capture, capture->prepare(nullptr, 0), {}, &submitter(), cpuTable}, 1e12, 0, submitter());
   } else {
-    Made call(Op::info, source);
+    Made call(op, source);
     int64_t bytes = call.bytes();
     stream.submit(Queued{std::move(call)}, turn ? 1e9 : 0, bytes, submitter());
   }
@@ -206,7 +207,8 @@ template <class Op> void run(Source& source) {
 
 const std::map<std::string, void (*)(Source&)>& runners() {
   static const std::map<std::string, void (*)(Source&)> all = {
-#define OP(name, ...) {#name, run<Op_##name>},
+#define OP(name, ...) \
+  {#name, [](Source& source) { run<Op_##name::DTypes>(Op_##name::info, source); }},
 #include "../../native/ops.def"
 #undef OP
   };

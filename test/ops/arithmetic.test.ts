@@ -206,6 +206,7 @@ for (const [name, f] of Object.entries({
       int8: { inputs: [ints(-3, 3, [5, 7], "int8"), ints(-3, 3, [7], "int8")] },
       bool: { inputs: [mask(5, 7), mask(7)] },
     } satisfies Cases,
+    bench: { "same shape 1M": { inputs: [normal(1 << 20), normal(1 << 20)] } },
   });
   test(`${name} with a number on either side`, () => {
     const x = tensor([1, 2, 3]);
@@ -230,6 +231,7 @@ for (const [name, f] of Object.entries({
       ...shapes(mask, mask),
       "of numbers: what is not 0": { inputs: [given([0, -0, 1, -2, Number.NaN], [5, 1]), given([0, 0.5, Number.NaN])] },
     } satisfies Cases,
+    bench: { "64x64x32x32": { inputs: [mask(64, 64, 32, 32), mask(64, 64, 32, 32)] } },
   });
 }
 checkOp("logicalNot", {
@@ -243,6 +245,7 @@ checkOp("logicalNot", {
     empty: { inputs: [mask(0)] },
     "long enough to be split": { inputs: [mask(300_001)] },
   },
+  bench: { "64x64x32x32": { inputs: [mask(64, 64, 32, 32)] } },
 });
 
 checkOp("where", {
@@ -275,6 +278,10 @@ checkOp("where", {
       () => where(ones([2]), "1" as never, 2),
       /where: expected tensors or numbers, got string/,
     ],
+  },
+  bench: {
+    "same shape 1M": { inputs: [mask(1 << 20), normal(1 << 20), normal(1 << 20)] },
+    "attention mask 8x8x256x256": { inputs: [mask(256, 256), normal(8, 8, 256, 256), normal()] },
   },
 });
 

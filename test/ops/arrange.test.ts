@@ -56,6 +56,7 @@ checkOp<[axis: number, start: number, length: number]>("narrow", {
     ],
     "a negative length": [() => narrow(ones([3]), 0, 1, -1), /narrow: expected a start and a length.*got 1 and -1/],
   },
+  bench: { "values of 8x197x2304": { inputs: [normal(8, 197, 2304)], args: [-1, 1536, 768] } },
 });
 
 checkOp<[axis: number, index: number]>("select", {
@@ -75,6 +76,7 @@ checkOp<[axis: number, index: number]>("select", {
     "from the end": { inputs: [normal(3, 4, 2)], args: [-2, -1] },
   },
   errors: { outside: [() => select(ones([2, 3]), 1, 3), /select: expected an index from -3 to 2, got 3/] },
+  bench: { "class token of 16x197x768": { inputs: [normal(16, 197, 768)], args: [1, 0] } },
 });
 
 checkOp<[axis: number, shape: number[]]>("unflatten", {
@@ -96,6 +98,7 @@ checkOp<[axis: number, shape: number[]]>("unflatten", {
       /unflatten: expected extents whose product is 6, that of dimension 1 of \[2,6\], got \[4,2\]/,
     ],
   },
+  bench: { "heads of 8x197x768": { inputs: [normal(8, 197, 768)], args: [-1, [12, 64]] } },
 });
 
 checkOp<[from: number | number[], to: number | number[]]>("movedim", {
@@ -135,12 +138,14 @@ checkOp<[from: number | number[], to: number | number[]]>("movedim", {
       /movedim: expected as many places as dimensions, each once, got \[0,0\] to \[0,1\]/,
     ],
   },
+  bench: { "channels last 16x64x56x56": { inputs: [normal(16, 64, 56, 56)], args: [1, -1] } },
 });
 checkOp("swapaxes", {
   run: ([x]) => swapaxes(x!, 0, 2),
   reference: ([x]) => build([x!.shape[2]!, x!.shape[1]!, x!.shape[0]!], ([i, j, l]) => at(x!, [l!, j!, i!])),
   ...EXACT,
   cases: { "first and last": { inputs: [normal(2, 3, 4)] } },
+  bench: { "128x64x512": { inputs: [normal(128, 64, 512)] } },
 });
 checkOp<[shape: number[]]>("broadcastTo", {
   run: ([x], shape) => broadcastTo(x!, shape),
@@ -150,6 +155,7 @@ checkOp<[shape: number[]]>("broadcastTo", {
   errors: {
     "-1": [() => broadcastTo(ones([3]), [-1, 3]), /broadcastTo: expected extents from 0 up, got \[-1,3\]/],
   },
+  bench: { "positions 197x768 to 16": { inputs: [normal(197, 768)], args: [[16, 197, 768]] } },
 });
 
 checkOp<[axes: number | number[] | null]>("flip", {
@@ -215,6 +221,15 @@ checkOp<[shifts: number | number[], axes: number | number[] | null]>("roll", {
     ],
     "a fraction": [() => roll(ones([2, 2]), 0.5), /roll: expected integer shifts, got \[0.5\]/],
   },
+  bench: {
+    "shifted windows 16x56x56x96": {
+      inputs: [normal(16, 56, 56, 96)],
+      args: [
+        [-3, -3],
+        [1, 2],
+      ],
+    },
+  },
 });
 
 checkOp<[times: number, axes?: [number, number]]>("rot90", {
@@ -241,6 +256,7 @@ checkOp<[times: number, axes?: [number, number]]>("rot90", {
     "a vector": [() => rot90(ones([3])), /rot90: expected at least 2 dimensions, got \[3\]/],
     "one axis": [() => rot90(ones([2, 2]), 1, [1, -1]), /rot90: expected two axes that differ, got \[1,-1\]/],
   },
+  bench: { "pictures 16x3x224x224": { inputs: [normal(16, 3, 224, 224)], args: [1, [2, 3]] } },
 });
 
 const repeated = (x: Nd, times: number[]): Nd => {
@@ -272,6 +288,7 @@ checkOp<[times: number[]]>("repeat", {
     ],
     negative: [() => repeat(ones([2]), [-1]), /repeat: expected counts from 0 up, got \[-1\]/],
   },
+  bench: { "positions 197x768 to 16": { inputs: [normal(1, 197, 768)], args: [[16, 1, 1]] } },
 });
 checkOp<[times: number[]]>("tile", {
   run: ([x], times) => tile(x!, times),
@@ -279,6 +296,7 @@ checkOp<[times: number[]]>("tile", {
     repeated(x!, [...Array<number>(Math.max(0, x!.shape.length - times.length)).fill(1), ...times]),
   ...SUMS,
   cases: { "fewer counts": { inputs: [normal(2, 3)], args: [[2]] }, more: { inputs: [normal(2)], args: [[2, 3]] } },
+  bench: { "16x3x112x112 by 2": { inputs: [normal(16, 3, 112, 112)], args: [[2, 2]] } },
 });
 checkOp<[times: number | number[], axis?: number]>("repeatInterleave", {
   run: ([x], ...args) => repeatInterleave(x!, ...args),
@@ -303,6 +321,7 @@ checkOp<[times: number | number[], axis?: number]>("repeatInterleave", {
       /repeatInterleave: expected 3 counts, one an element, got 2/,
     ],
   },
+  bench: { "heads of 4x8x512x64 by 4": { inputs: [normal(4, 8, 512, 64)], args: [4, 1] } },
 });
 
 checkOp<[axis: number, size: number, step: number]>("unfoldAxis", {
@@ -328,6 +347,7 @@ checkOp<[axis: number, size: number, step: number]>("unfoldAxis", {
     ],
     "step 0": [() => unfoldAxis(ones([3]), 0, 2, 0), /unfoldAxis: expected a step from 1 up, got 0/],
   },
+  bench: { "frames of 16x32000": { inputs: [normal(16, 32000)], args: [-1, 400, 160] } },
 });
 
 test("shapes: atLeast1d, 2d, 3d, fliplr, flipud, broadcastTensors", () => {

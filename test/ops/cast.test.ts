@@ -66,6 +66,12 @@ for (const dtype of ["float32", "float64", "int32", "int64", "uint8", "int8", "b
       empty: { inputs: [normal(0, 2)] },
       "long enough to be split": { inputs: [normal(70_001)] },
     },
+    bench: {
+      // From float32 to itself would copy nothing: what pictures are read as instead.
+      "64x64x32x32": {
+        inputs: [dtype === "float32" ? ints(0, 256, [64, 64, 32, 32], "uint8") : normal(64, 64, 32, 32)],
+      },
+    },
   });
 }
 
@@ -81,6 +87,7 @@ for (const name of ["clone", "identity"] as const) {
       bool: { inputs: [mask(7)], grad: false },
       "long enough to be split": { inputs: [normal(70_001)] },
     },
+    bench: { "64x64x32x32": { inputs: [normal(64, 64, 32, 32)] } },
   });
 }
 

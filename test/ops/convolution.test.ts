@@ -237,6 +237,7 @@ checkOp<[Options]>("convTranspose3d", {
     ),
     groups: of([2, 4, 2, 2, 2], [4, 1, 2, 1, 2], { groups: 2, dilation: [2, 1, 1] }, null),
   },
+  bench: { "4x64x8x14x14 2x2x2, stride 2": of([4, 64, 8, 14, 14], [64, 32, 2, 2, 2], { stride: 2 }, 32) },
 });
 
 type WindowArgs = [kernel: [number, number], options: { stride: number; padding: number; dilation: number }];

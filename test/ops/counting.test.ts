@@ -37,6 +37,7 @@ checkOp("nonzero", {
     "a scalar": { inputs: [given([5], [])] },
     nothing: { inputs: [mask(0, 3)] },
   },
+  bench: { "1024x1024": { inputs: [mask(1024, 1024)] } },
 });
 
 checkOp("maskedSelect", {
@@ -63,6 +64,7 @@ checkOp("maskedSelect", {
       /maskedSelect: expected shapes that broadcast/,
     ],
   },
+  bench: { "1M": { inputs: [normal(1 << 20), mask(1 << 20)] } },
 });
 
 checkOp("maskedScatter", {
@@ -86,6 +88,7 @@ checkOp("maskedScatter", {
       /maskedScatter: expected operands of one dtype, got float32 and int32/,
     ],
   },
+  bench: { "tokens of 4x512x768": { inputs: [normal(4, 512, 768), mask(4, 512, 1), normal(4 * 512, 768)] } },
 });
 test?.("a source with too few elements is an error when the result is read", async () => {
   await expect(maskedScatter(zeros([3]), bools([1, 1, 1]), ones([2])).data()).rejects.toThrow(
@@ -178,6 +181,7 @@ checkOp<[minLength?: number]>("bincount", {
       /bincount: expected float weights of shape \[2\], got float32 \[3\]/,
     ],
   },
+  bench: { "1M of 256": { inputs: [ints(0, 256, [1 << 20])] } },
 });
 
 const numbersOf = (t: Tensor) => t.toArraySync() as number[];

@@ -117,6 +117,7 @@ checkOp<[args: [number, number?, number?], dtype?: DType]>("arange", {
       /arange: expected a dtype such as "float32" or "int32", got "int"/,
     ],
   },
+  bench: { "4M floats": { inputs: [], args: [[0, 1 << 22], "float32"] } },
 });
 
 checkOp<[number, number, number]>("linspace", {
@@ -140,6 +141,7 @@ checkOp<[number, number, number]>("linspace", {
   errors: {
     "steps that are no count": [() => linspace(0, 1, 2.5), /linspace: expected a number of steps from 0 up, got 2.5/],
   },
+  bench: { "4M": { inputs: [], args: [0, 1, 1 << 22] } },
 });
 test("linspace ends where it says", () => {
   for (const n of [2, 3, 7, 10, 50, 1001])
@@ -158,6 +160,7 @@ checkOp<[number, number?]>("eye", {
     "0": { inputs: [], args: [0] },
     "0x3": { inputs: [], args: [0, 3] },
   },
+  bench: { "2048": { inputs: [], args: [2048] } },
 });
 
 describe("tensor", () => {
@@ -243,6 +246,7 @@ checkOp<[start: number, end: number, steps: number, base?: number]>("logspace", 
     "no step": { inputs: [], args: [0, 1, 0] },
   },
   errors: { "half a step": [() => logspace(0, 1, 1.5), /logspace: expected a number of steps from 0 up, got 1.5/] },
+  bench: { "1M": { inputs: [], args: [-3, 3, 1 << 20] } },
 });
 
 describe("indices of triangles", () => {

@@ -66,6 +66,7 @@ checkOp<[options?: { p?: number; keepDims?: boolean }]>("pairwiseDistance", {
     "p = 1, kept": { inputs: [normal(3, 4), normal(1, 4)], args: [{ p: 1, keepDims: true }] },
   },
   errors: { scalars: [() => pairwiseDistance(ones([]), ones([])), /pairwiseDistance: expected vectors, got scalars/] },
+  bench: { "embeddings 4096x512": { inputs: [normal(4096, 512), normal(4096, 512)] } },
 });
 
 const unit = (x: Nd, axis: number, p: number, eps: number): Nd => {
@@ -98,6 +99,7 @@ checkOp<[options?: { axis?: number }]>("cosineSimilarity", {
     rows: { inputs: [normal(3, 4), normal(3, 4)] },
     "every pair": { inputs: [normal(3, 1, 4), normal(1, 2, 4)], args: [{ axis: -1 }] },
   },
+  bench: { "embeddings 4096x512": { inputs: [normal(4096, 512), normal(4096, 512)] } },
 });
 
 test("where points coincide the gradient is 0, not NaN", () => {

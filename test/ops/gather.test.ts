@@ -140,6 +140,9 @@ checkOp<Axis>("scatter", {
     "long: shared out": { inputs: [normal(9, 2100), distinct(9, [5, 2100], 0), normal(5, 2100)], args: [0] },
   },
   errors: { ...errorsOf("scatter", scatter), ...sourceErrors("scatter", scatter) },
+  bench: {
+    "8192 to 8192x1000": { inputs: [normal(8192, 1000), ints(0, 1000, [8192, 8]), normal(8192, 8)], args: [1] },
+  },
 });
 
 checkOp<Axis>("scatterAdd", {
@@ -222,6 +225,12 @@ checkOp<[axis: number, alpha?: number]>("indexAdd", {
       /indexAdd: expected indices between 0 and 1, got 2/,
     ],
   },
+  bench: {
+    "50000 edges to 10000x64": {
+      inputs: [normal(10000, 64), ints(0, 10000, [50000]), normal(50000, 64)],
+      args: [0],
+    },
+  },
 });
 
 checkOp<Axis>("takeAlong", {
@@ -243,6 +252,7 @@ checkOp<Axis>("takeAlong", {
       /takeAlong: expected shapes that broadcast, got \[2,1\] and \[3,1\]/,
     ],
   },
+  bench: { "128 of 4096x1000": { inputs: [normal(4096, 1000), ints(0, 1000, [4096, 128])], args: [1] } },
 });
 
 checkOp("take", {
@@ -255,6 +265,7 @@ checkOp("take", {
     "one element": { inputs: [normal(3, 4), ints(0, 12, [])] },
   },
   errors: { "index too large": [() => take(ones([2, 3]), ids([6])), /take: expected indices between 0 and 5, got 6/] },
+  bench: { "1M of 1M": { inputs: [normal(1 << 20), ints(0, 1 << 20, [1 << 20])] } },
 });
 
 if (describe)

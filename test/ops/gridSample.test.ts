@@ -155,6 +155,7 @@ checkOp<[number[], { alignCorners?: boolean }]>("affineGrid", {
     ],
     "size of three": [() => affineGrid(ones([1, 2, 3]), [3, 4, 4]), /affineGrid: expected a size \[n,c,p,q\]/],
   },
+  bench: { "32x3x224x224": { inputs: [normal(32, 2, 3)], args: [[32, 3, 224, 224], {}] } },
 });
 
 test?.("the identity map gives the picture back", () => {
@@ -220,6 +221,7 @@ checkOp<[number]>("pixelUnshuffle", {
       /pixelUnshuffle: expected a height and a width that are multiples of 2, got \[1,1,3,4\]/,
     ],
   },
+  bench: { "4x64x128x128 by 2": { inputs: [normal(4, 64, 128, 128)], args: [2] } },
 });
 checkOp<[number]>("channelShuffle", {
   run: ([x], g) => channelShuffle(x, g),
@@ -235,4 +237,5 @@ checkOp<[number]>("channelShuffle", {
       /channelShuffle: expected channels that are a multiple of the 2 groups, got 5/,
     ],
   },
+  bench: { "32x116x28x28, 2 groups": { inputs: [normal(32, 116, 28, 28)], args: [2] } },
 });

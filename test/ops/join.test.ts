@@ -46,6 +46,7 @@ checkOp<[size: number | number[], axis?: number]>("split", {
     "size 0": [() => split(ones([5]), 0), /split: expected a size from 1 up, got 0/],
     "a scalar": [() => split(ones([]), 1), /split: expected at least one dimension, got a scalar/],
   },
+  bench: { "8x197x2304 by 768": { inputs: [normal(8, 197, 2304)], args: [768, 2] } },
 });
 checkOp<[count: number, axis?: number]>("chunk", {
   run: ([x], count, axis = 0) => cat(chunk(x!, count, axis).reverse(), axis),
@@ -62,6 +63,7 @@ checkOp<[count: number, axis?: number]>("chunk", {
     "more chunks than elements": { inputs: [normal(3)], args: [5] },
   },
   errors: { "no chunks": [() => chunk(ones([3]), 0), /chunk: expected a number of chunks from 1 up, got 0/] },
+  bench: { "8x197x2304 in 3": { inputs: [normal(8, 197, 2304)], args: [3, 2] } },
 });
 checkOp<[axis?: number]>("unbind", {
   run: ([x], axis = 0) => stack(unbind(x!, axis).reverse(), axis),
@@ -69,6 +71,7 @@ checkOp<[axis?: number]>("unbind", {
   ...EXACT,
   cases: { rows: { inputs: [normal(3, 2)] }, columns: { inputs: [normal(2, 4)], args: [1] } },
   errors: { "a scalar": [() => unbind(ones([])), /unbind: expected at least one dimension, got a scalar/] },
+  bench: { "3x8x197x768": { inputs: [normal(3, 8, 197, 768)], args: [0] } },
 });
 
 checkOp("hstack", {
@@ -81,6 +84,7 @@ checkOp("hstack", {
   ...EXACT,
   cases: { vectors: { inputs: [normal(2), normal(3)] }, matrices: { inputs: [normal(2, 3), normal(2, 1)] } },
   errors: { none: [() => hstack([]), /hstack: expected at least one tensor, got none/] },
+  bench: { "two of 4096x256": { inputs: [normal(4096, 256), normal(4096, 256)] } },
 });
 checkOp("vstack", {
   run: (xs) => vstack(xs),
@@ -91,6 +95,7 @@ checkOp("vstack", {
   ...EXACT,
   cases: { vectors: { inputs: [normal(3), normal(3)] }, matrices: { inputs: [normal(2, 3), normal(1, 3)] } },
   errors: { none: [() => vstack([]), /vstack: expected at least one tensor, got none/] },
+  bench: { "two of 4096x256": { inputs: [normal(4096, 256), normal(4096, 256)] } },
 });
 checkOp("dstack", {
   run: (xs) => dstack(xs),
@@ -101,6 +106,7 @@ checkOp("dstack", {
   ...EXACT,
   cases: { vectors: { inputs: [normal(3), normal(3)] }, matrices: { inputs: [normal(2, 3), normal(2, 3)] } },
   errors: { none: [() => dstack([]), /dstack: expected at least one tensor, got none/] },
+  bench: { "two of 1024x1024": { inputs: [normal(1024, 1024), normal(1024, 1024)] } },
 });
 
 checkOp<[indexing: "ij" | "xy"]>("meshgrid", {
@@ -119,6 +125,7 @@ checkOp<[indexing: "ij" | "xy"]>("meshgrid", {
     "a matrix": [() => meshgrid([ones([2, 2])]), /meshgrid: expected vectors and scalars, got \[2,2\]/],
     indexing: [() => meshgrid([ones([2])], { indexing: "yx" as "xy" }), /meshgrid: expected indexing "ij" or "xy"/],
   },
+  bench: { "1024x1024": { inputs: [normal(1024), normal(1024)], args: ["ij"] } },
 });
 checkOp("cartesianProd", {
   run: (xs) => cartesianProd(xs),
@@ -130,6 +137,7 @@ checkOp("cartesianProd", {
   ...SUMS,
   cases: { one: { inputs: [normal(3)] }, three: { inputs: [normal(2), normal(3), normal(2)] } },
   errors: { "a matrix": [() => cartesianProd([ones([2, 2])]), /cartesianProd: expected vectors, got \[2,2\]/] },
+  bench: { "100x100x100": { inputs: [normal(100), normal(100), normal(100)] } },
 });
 
 test("chunks of an empty dimension, one an asked chunk", () => {

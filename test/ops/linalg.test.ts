@@ -193,6 +193,7 @@ checkOp("det", {
   ...LOOSE,
   cases: SQUARE,
   errors: { "one dimension": [() => det(ones([3])), /det: expected .*got \[3\]/] },
+  bench: { "64 of 32x32": { inputs: [normal(64, 32, 32)] } },
 });
 
 checkOp("slogdet", {
@@ -200,6 +201,7 @@ checkOp("slogdet", {
   reference: batched((x) => Math.log(Math.abs(eliminate(farOf(x), identity(x.length)).det))),
   ...LOOSE,
   cases: SQUARE,
+  bench: { "256x256": { inputs: [normal(256, 256)] } },
 });
 
 checkOp("solve", {
@@ -218,6 +220,7 @@ checkOp("solveTriangular", {
   reference: batched((a, b) => eliminate(turned(farOf(a!).map((row, i) => row.map((v, j) => (j >= i ? v : 0)))), b!).y),
   ...LOOSE,
   cases: both(SQUARE, (shape) => normal(...shape.slice(0, -1), 3)),
+  bench: { "256x256, 64": { inputs: [normal(256, 256), normal(256, 64)] } },
 });
 
 checkOp("choleskySolve", {
@@ -225,6 +228,7 @@ checkOp("choleskySolve", {
   reference: batched((a, b) => eliminate(positiveOf(a!), b!).y),
   ...LOOSE,
   cases: both(SQUARE, (shape) => normal(...shape.slice(0, -1), 2)),
+  bench: { "256x256, 64": { inputs: [normal(256, 256), normal(256, 64)] } },
 });
 
 checkOp("cholesky", {
@@ -258,6 +262,7 @@ checkOp("lu", {
     "4x4": { inputs: [uniform(-1, 1, 4, 4)] },
     "a batch": { inputs: [uniform(-1, 1, 3, 3, 3)] },
   },
+  bench: { "256x256": { inputs: [uniform(-1, 1, 256, 256)] } },
 });
 
 const RECTANGLES: Record<string, Case<[]>> = {
@@ -382,6 +387,7 @@ checkOp("pinv", {
     wide: { inputs: [normal(3, 6)] },
     "a batch": { inputs: [normal(2, 4, 2)] },
   },
+  bench: { "256x64": { inputs: [normal(256, 64)] } },
 });
 
 checkOp("lstsq", {
@@ -389,6 +395,7 @@ checkOp("lstsq", {
   reference: batched((a, b) => product(pseudoinverse(a!), b!)),
   ...LOOSE,
   cases: { tall: { inputs: [normal(6, 3), normal(6, 2)] }, "a batch": { inputs: [normal(2, 4, 2), normal(2, 4, 1)] } },
+  bench: { "512x64, 8": { inputs: [normal(512, 64), normal(512, 8)] } },
 });
 
 checkOp("matrixExp", {
@@ -396,6 +403,7 @@ checkOp("matrixExp", {
   reference: batched((x) => exponential(x)),
   ...LOOSE,
   cases: SQUARE,
+  bench: { "256x256": { inputs: [uniform(-0.1, 0.1, 256, 256)] } },
 });
 
 checkOp("sqrtm", {
@@ -403,12 +411,14 @@ checkOp("sqrtm", {
   reference: batched((x) => ofSymmetric(positiveOf(x), Math.sqrt)),
   ...LOOSE,
   cases: SQUARE,
+  bench: { "128x128": { inputs: [normal(128, 128)] } },
 });
 checkOp("sqrtm symmetric", {
   run: ([x]) => linalg.sqrtm(positive(x!), { symmetric: true }),
   reference: batched((x) => ofSymmetric(positiveOf(x), Math.sqrt)),
   ...LOOSE,
   cases: SQUARE,
+  bench: { "128x128": { inputs: [normal(128, 128)] } },
 });
 
 test("matrices without rows or columns", () => {

@@ -67,6 +67,7 @@ checkOp<[MarginOptions]>("marginRanking", {
       /marginRanking: expected a target of shape \[2\], got \[3\]/,
     ],
   },
+  bench: { "1M": { inputs: [normal(1 << 20), normal(1 << 20), ints(0, 2, [1 << 20])], args: [{}] } },
 });
 
 checkOp<[MarginOptions]>("hingeEmbedding", {
@@ -88,6 +89,7 @@ checkOp<[MarginOptions]>("hingeEmbedding", {
       /hingeEmbedding: expected a target of shape \[2\], got \[3\]/,
     ],
   },
+  bench: { "1M": { inputs: [normal(1 << 20), ints(0, 2, [1 << 20])], args: [{}] } },
 });
 
 const triplet: Input[] = [normal(6, 5), normal(6, 5), normal(6, 5)];

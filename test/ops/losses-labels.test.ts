@@ -100,6 +100,12 @@ checkOp<[Options]>("bceWithLogits, weighted", {
       /bceWithLogits: expected shapes that broadcast, got \[2\] and \[2,3\]/,
     ],
   },
+  bench: {
+    "4096x80, posWeight": {
+      inputs: [normal(4096, 80), uniform(0, 1, 4096, 80)],
+      args: [{ posWeight: new Array<number>(80).fill(3) }],
+    },
+  },
 });
 
 checkOp<[Options]>("softMargin", {
@@ -122,6 +128,7 @@ checkOp<[Options]>("softMargin", {
     },
   },
   errors: pairErrors("softMargin", softMargin),
+  bench: { "1M": { inputs: [normal(1 << 20), ints(0, 2, [1 << 20])], args: [{}] } },
 });
 
 checkOp<[Options]>("multiLabelSoftMargin", {
@@ -151,6 +158,7 @@ checkOp<[Options]>("multiLabelSoftMargin", {
       /multiLabelSoftMargin: expected a weight a class, \[3\], got \[4\]/,
     ],
   },
+  bench: { "4096x80": { inputs: [normal(4096, 80), ints(0, 2, [4096, 80])], args: [{}] } },
 });
 
 const someLabels: Input[] = [

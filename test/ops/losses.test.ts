@@ -118,6 +118,7 @@ checkOp<Hinge>("hinge", {
       /hinge: expected labels of shape \[3\] for scores \[3,4\], got \[2\]/,
     ],
   },
+  bench: { "4096x1000": { inputs: labelled(4096, 1000) } },
 });
 
 checkOp<[options?: LossOptions]>("mse", {
@@ -127,6 +128,7 @@ checkOp<[options?: LossOptions]>("mse", {
   isaRms: 4,
   cases: paired(normal, normal),
   errors: pairErrors("mse", mse),
+  bench: { "1M": { inputs: [normal(1 << 20), normal(1 << 20)] } },
 });
 
 checkOp<[options?: LossOptions]>("bceWithLogits", {
@@ -151,6 +153,7 @@ checkOp<[options?: LossOptions]>("bceWithLogits", {
     },
   },
   errors: pairErrors("bceWithLogits", bceWithLogits),
+  bench: { "1M": { inputs: [normal(1 << 20), uniform(0, 1, 1 << 20)] } },
 });
 
 describe("a label that only the kernel sees", () => {
