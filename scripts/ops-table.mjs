@@ -1,6 +1,7 @@
 // npm run docs:ops: docs/ops.md, the table of every op, made from the code: names and first sentences of the doc comments
 // from lib/ops; gradients from the case tables of test/ops, which the tests prove; dtypes by running those cases in each;
-// devices from devices(). --check: fails where the file differs from what would be written (test/ops-table.test.ts).
+// devices from devices(). --check: fails where the file differs from what would be written (test/ops-table.test.ts). An op
+// without a bench case fails too.
 // Runs against dist, compiles the tables itself.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,7 +16,7 @@ for (const file of readdirSync(built).sort()) {
   if (file.endsWith(".test.js") && readFileSync(built + file, "utf8").includes("../check.js"))
     await import(built + file);
 }
-const { tables } = await import(`${out}/test/check.js`);
+const { benchCases, tables } = await import(`${out}/test/check.js`);
 const ops = await import(`${root}dist/ops/index.js`);
 const { METHODS } = await import(`${root}dist/methods.js`);
 const { devices } = await import(`${root}dist/devices.js`);
@@ -117,6 +118,15 @@ for (const [family, list] of rows)
   text += `\n## ${family}\n\n| op | method | gradient | second | dtypes | devices | |\n|---|---|---|---|---|---|---|\n${list.join("\n")}\n`;
 
 const file = `${root}docs/ops.md`;
+// Tables of an op's other forms ("sum of int32", "max: indices") need no bench case where one of the op's has it.
+const opOf = (table) => table.split(/[ ,:]/)[0];
+const timed = new Set(benchCases.map(({ op }) => opOf(op)));
+const untimed = [...new Set(tables.map(({ op }) => opOf(op)))].filter((op) => !timed.has(op));
+if (untimed.length > 0) {
+  console.error(`no bench case in the table of ${untimed.join(", ")} (test/ops)`);
+  process.exit(1);
+}
+
 if (process.argv.includes("--check")) {
   if (readFileSync(file, "utf8") !== text) {
     console.error("docs/ops.md is not what the code says: run npm run docs:ops");

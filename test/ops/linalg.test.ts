@@ -193,7 +193,7 @@ checkOp("det", {
   ...LOOSE,
   cases: SQUARE,
   errors: { "one dimension": [() => det(ones([3])), /det: expected .*got \[3\]/] },
-  bench: { "64 of 32x32": { inputs: [normal(64, 32, 32)] } },
+  bench: { "256 of 32x32": { inputs: [normal(256, 32, 32)] } },
 });
 
 checkOp("slogdet", {
@@ -201,7 +201,7 @@ checkOp("slogdet", {
   reference: batched((x) => Math.log(Math.abs(eliminate(farOf(x), identity(x.length)).det))),
   ...LOOSE,
   cases: SQUARE,
-  bench: { "256x256": { inputs: [normal(256, 256)] } },
+  bench: { "512x512": { inputs: [normal(512, 512)] } },
 });
 
 checkOp("solve", {
@@ -220,7 +220,7 @@ checkOp("solveTriangular", {
   reference: batched((a, b) => eliminate(turned(farOf(a!).map((row, i) => row.map((v, j) => (j >= i ? v : 0)))), b!).y),
   ...LOOSE,
   cases: both(SQUARE, (shape) => normal(...shape.slice(0, -1), 3)),
-  bench: { "256x256, 64": { inputs: [normal(256, 256), normal(256, 64)] } },
+  bench: { "512x512, 64": { inputs: [normal(512, 512), normal(512, 64)] } },
 });
 
 checkOp("choleskySolve", {
@@ -228,7 +228,7 @@ checkOp("choleskySolve", {
   reference: batched((a, b) => eliminate(positiveOf(a!), b!).y),
   ...LOOSE,
   cases: both(SQUARE, (shape) => normal(...shape.slice(0, -1), 2)),
-  bench: { "256x256, 64": { inputs: [normal(256, 256), normal(256, 64)] } },
+  bench: { "512x512, 64": { inputs: [normal(512, 512), normal(512, 64)] } },
 });
 
 checkOp("cholesky", {
@@ -262,7 +262,7 @@ checkOp("lu", {
     "4x4": { inputs: [uniform(-1, 1, 4, 4)] },
     "a batch": { inputs: [uniform(-1, 1, 3, 3, 3)] },
   },
-  bench: { "256x256": { inputs: [uniform(-1, 1, 256, 256)] } },
+  bench: { "512x512": { inputs: [uniform(-1, 1, 512, 512)] } },
 });
 
 const RECTANGLES: Record<string, Case<[]>> = {
@@ -403,7 +403,7 @@ checkOp("matrixExp", {
   reference: batched((x) => exponential(x)),
   ...LOOSE,
   cases: SQUARE,
-  bench: { "256x256": { inputs: [uniform(-0.1, 0.1, 256, 256)] } },
+  bench: { "128x128": { inputs: [uniform(-0.1, 0.1, 128, 128)] } },
 });
 
 checkOp("sqrtm", {

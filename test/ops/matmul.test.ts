@@ -133,6 +133,7 @@ for (const [name, options] of Object.entries({
         /matmul: expected inner dimensions that agree, got \[2,3\].* x \[4,5\]/,
       ],
     },
+    bench: { "square 512": pair(512, 512, 512) },
   });
 }
 

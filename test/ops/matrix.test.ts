@@ -59,6 +59,7 @@ checkOp<[offset?: number, a?: number, b?: number]>("diagonal", {
     "one axis": [() => diagonal(ones([2, 2]), 0, 1, -1), /diagonal: expected two axes that differ/],
     "a vector": [() => diagonal(ones([2])), /diagonal: expected at least 2 dimensions, got \[2\]/],
   },
+  bench: { "64 of 256x256": { inputs: [normal(64, 256, 256)], args: [0, -2, -1] } },
 });
 checkOp<[offset?: number, a?: number, b?: number]>("diagEmbed", {
   run: ([x], ...args) => diagEmbed(x!, ...args),
@@ -84,6 +85,7 @@ checkOp<[offset?: number, a?: number, b?: number]>("diagEmbed", {
     "a scalar": [() => diagEmbed(ones([])), /diagEmbed: expected at least one dimension, got a scalar/],
     "one axis": [() => diagEmbed(ones([2]), 0, 1, 1), /diagEmbed: expected two axes that differ, got 1 and 1/],
   },
+  bench: { "64 of 256x256": { inputs: [normal(64, 256)] } },
 });
 checkOp<[offset?: number]>("diag", {
   run: ([x], ...args) => diag(x!, ...args),
@@ -99,6 +101,7 @@ checkOp<[offset?: number]>("diag", {
     "of a vector": { inputs: [normal(3)], args: [-1] },
   },
   errors: { "three dimensions": [() => diag(ones([1, 1, 1])), /diag: expected a vector or a matrix, got \[1,1,1\]/] },
+  bench: { "to 2048x2048": { inputs: [normal(2048)] } },
 });
 checkOp("trace", {
   run: ([x]) => trace(x!),
@@ -110,6 +113,7 @@ checkOp("trace", {
     int32: { inputs: [ints(-9, 9, [3, 3])], grad: false },
   },
   errors: { "a vector": [() => trace(ones([3])), /trace: expected a matrix, got \[3\]/] },
+  bench: { "2048x2048": { inputs: [normal(2048, 2048)] } },
 });
 checkOp("outer", {
   run: ([a, b]) => outer(a!, b!),
@@ -119,6 +123,7 @@ checkOp("outer", {
   errors: {
     matrices: [() => outer(ones([2, 2]), ones([2])), /outer: expected two vectors, got \[2,2\] and \[2\]/],
   },
+  bench: { "2048x2048": { inputs: [normal(2048), normal(2048)] } },
 });
 checkOp("kron", {
   run: ([a, b]) => kron(a!, b!),
@@ -146,6 +151,7 @@ checkOp("kron", {
     matrices: { inputs: [normal(2, 3), normal(3, 2)] },
     "vector and matrix": { inputs: [normal(2), normal(3, 2)] },
   },
+  bench: { "64x64 and 32x32": { inputs: [normal(64, 64), normal(32, 32)] } },
 });
 checkOp("blockDiag", {
   run: (xs) => blockDiag(xs),
@@ -168,4 +174,5 @@ checkOp("blockDiag", {
     none: [() => blockDiag([]), /blockDiag: expected at least one tensor, got none/],
     "three dimensions": [() => blockDiag([ones([1, 1, 1])]), /blockDiag: expected at most 2 dimensions, got \[1,1,1\]/],
   },
+  bench: { "8 of 256x256": { inputs: Array.from({ length: 8 }, () => normal(256, 256)) } },
 });

@@ -145,6 +145,10 @@ for (const [name, f] of [
         new RegExp(`${name}: expected integers or bools, got float32; convert with \\.to\\("int32"\\)`),
       ],
     },
+    bench: {
+      "1M bools": { inputs: [mask(1 << 20), mask(1 << 20)] },
+      "1M int32": { inputs: [ints(-(2 ** 31), 2 ** 31, [1 << 20]), ints(-(2 ** 31), 2 ** 31, [1 << 20])] },
+    },
   });
 }
 test("bitwiseNot of bools and floats", () => {

@@ -207,6 +207,7 @@ checkOp<[Pair]>("adaptiveMaxPool2d", {
   gradBound: { rms: 2 },
   cases: adaptiveCases,
   errors: { "size below 0": [() => adaptiveMaxPool2d(ones([1, 1, 4, 4]), [2, -1]), /adaptiveMaxPool2d: expected a/] },
+  bench: { "32x512x7x7 to 1": adaptive([32, 512, 7, 7], 1) },
 });
 
 test?.("indices count within the plane", () => {

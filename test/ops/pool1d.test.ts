@@ -97,6 +97,7 @@ checkOp<[number, number, { stride?: number; ceilMode?: boolean }]>("lpPool1d", {
   errors: {
     "norm 0": [() => lpPool1d(ones([1, 1, 4]), 0, 2), /lpPool2d: expected a norm type above 0, got 0/],
   },
+  bench: { "64x128x1024 2": { inputs: [uniform(0.5, 2, 64, 128, 1024)], args: [2, 2, {}] } },
 });
 
 checkOp<[number, number]>("lpPool2d", {
@@ -141,6 +142,7 @@ checkOp<[number]>("adaptiveAvgPool1d", {
       /adaptiveAvgPool1d: expected an output size that is an integer from 1 up, got 0/,
     ],
   },
+  bench: { "64x128x1024 to 1": { inputs: [normal(64, 128, 1024)], args: [1] } },
 });
 checkOp<[number]>("adaptiveMaxPool1d", {
   run: ([x], q) => adaptiveMaxPool1d(x, q),
@@ -150,6 +152,7 @@ checkOp<[number]>("adaptiveMaxPool1d", {
     one: { inputs: [apart(0.1, 2, 3, 7)], args: [1] },
     uneven: { inputs: [apart(0.1, 2, 3, 7)], args: [3] },
   },
+  bench: { "64x128x1024 to 1": { inputs: [normal(64, 128, 1024)], args: [1] } },
 });
 
 // ---- Unpooling
@@ -204,6 +207,15 @@ checkOp<[number]>("maxUnpool1d", {
       () => maxUnpool1d(ones([1, 2, 2]), tensor([[[0]]], { dtype: "int32" }), 2),
       /maxUnpool1d: expected an index of x's shape \[1,2,2\], got \[1,1,1\]/,
     ],
+  },
+  bench: {
+    "32x64x512 2": {
+      inputs: [
+        normal(32, 64, 512),
+        (random) => build([32, 64, 512], ([, , i]) => 2 * i! + Math.floor(2 * random()), "int32"),
+      ],
+      args: [1024],
+    },
   },
 });
 

@@ -22,6 +22,7 @@ checkOp("mm", {
   ...BOUND,
   cases: { matrices: { inputs: [normal(3, 4), normal(4, 2)] } },
   errors: { vectors: [() => mm(ones([2]), ones([2, 3])), /mm: expected a matrix and a matrix, got \[2\] and \[2,3\]/] },
+  bench: { "square 512": { inputs: [normal(512, 512), normal(512, 512)] } },
 });
 checkOp("bmm", {
   run: ([a, b]) => bmm(a!, b!),
@@ -34,6 +35,7 @@ checkOp("bmm", {
       /bmm: expected as many matrices on both sides, got \[2,3,4\] and \[1,4,2\]/,
     ],
   },
+  bench: { "96x128x64x128": { inputs: [normal(96, 128, 64), normal(96, 64, 128)] } },
 });
 checkOp("mv", {
   run: ([a, b]) => mv(a!, b!),
@@ -41,6 +43,7 @@ checkOp("mv", {
   ...BOUND,
   cases: { "matrix and vector": { inputs: [normal(3, 4), normal(4)] } },
   errors: { matrices: [() => mv(ones([2, 2]), ones([2, 2])), /mv: expected a matrix and a vector/] },
+  bench: { "2048x2048": { inputs: [normal(2048, 2048), normal(2048)] } },
 });
 for (const [name, op] of [
   ["dot", dot],
@@ -52,6 +55,7 @@ for (const [name, op] of [
     ...BOUND,
     cases: { vectors: { inputs: [normal(7), normal(7)] } },
     errors: { matrices: [() => op(ones([2, 2]), ones([2])), /dot: expected a vector and a vector/] },
+    bench: { "1M": { inputs: [normal(1 << 20), normal(1 << 20)] } },
   });
 
 type Weights = [options?: { beta?: number; alpha?: number }];
@@ -74,6 +78,7 @@ checkOp<Weights>("addmm", {
       /addmm: expected an addend that broadcasts to \[3,2\], got \[2,3,2\]/,
     ],
   },
+  bench: { "a layer 128x784x256": { inputs: [normal(256), normal(128, 784), normal(784, 256)] } },
 });
 checkOp<Weights>("baddbmm", {
   run: ([x, a, b], options) => baddbmm(x!, a!, b!, options),
@@ -81,6 +86,12 @@ checkOp<Weights>("baddbmm", {
   ...BOUND,
   cases: { weighed: { inputs: [normal(2, 1, 2), normal(2, 3, 4), normal(2, 4, 2)], args: [{ beta: 2, alpha: 0.5 }] } },
   errors: { matrices: [() => baddbmm(ones([2]), ones([2, 2]), ones([2, 2])), /bmm: expected a batch of matrices/] },
+  bench: {
+    "96x128x64x128": {
+      inputs: [normal(96, 128, 128), normal(96, 128, 64), normal(96, 64, 128)],
+      args: [{ alpha: 0.125 }],
+    },
+  },
 });
 checkOp<Weights>("addmv", {
   run: ([x, a, b], options) => addmv(x!, a!, b!, options),
@@ -88,6 +99,7 @@ checkOp<Weights>("addmv", {
   ...BOUND,
   cases: { weighed: { inputs: [normal(3), normal(3, 4), normal(4)], args: [{ beta: 0.5 }] } },
   errors: { matrices: [() => addmv(ones([2]), ones([2, 2]), ones([2, 2])), /addmv: expected a matrix and a vector/] },
+  bench: { "2048x2048": { inputs: [normal(2048), normal(2048, 2048), normal(2048)] } },
 });
 
 checkOp<[axes?: number | [number[], number[]]]>("tensordot", {
@@ -148,6 +160,7 @@ checkOp<[axes?: number | [number[], number[]]]>("tensordot", {
     ],
     "too many axes": [() => tensordot(ones([2]), ones([2, 2]), 2), /tensordot: expected from 0 to 1 axes, got 2/],
   },
+  bench: { "pictures 128x28x28 x 28x28x256": { inputs: [normal(128, 28, 28), normal(28, 28, 256)] } },
 });
 
 checkOp<[axis?: number]>("cross", {
@@ -173,6 +186,7 @@ checkOp<[axis?: number]>("cross", {
   errors: {
     "extent 2": [() => cross(ones([2]), ones([2])), /cross: expected an extent of 3 in dimension 0, got \[2\]/],
   },
+  bench: { "262144 vectors": { inputs: [normal(1 << 18, 3), normal(1 << 18, 3)] } },
 });
 
 checkOp<[n: number]>("matrixPower", {
@@ -196,6 +210,7 @@ checkOp<[n: number]>("matrixPower", {
     ],
     "a negative power": [() => matrixPower(ones([2, 2]), -1), /matrixPower: expected an exponent that is an integer/],
   },
+  bench: { "fifth of 256x256": { inputs: [normal(256, 256)], args: [5] } },
 });
 checkOp("multiDot", {
   run: (xs) => linalg.multiDot(xs),
@@ -221,5 +236,8 @@ checkOp("multiDot", {
       () => linalg.multiDot([ones([2, 3]), ones([2, 3])]),
       /multiDot: expected 3 rows in matrix 1, got \[2,3\]/,
     ],
+  },
+  bench: {
+    "512x64, 64x512, 512x64, 64x512": { inputs: [normal(512, 64), normal(64, 512), normal(512, 64), normal(64, 512)] },
   },
 });

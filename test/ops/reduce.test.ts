@@ -111,6 +111,11 @@ checkOp<Args>("prod", {
     "long rows": { inputs: [uniform(0.99, 1.01, 3, 997)], args: [1] },
   },
   errors: errors("prod", ops.prod),
+  bench: {
+    "all of 1M": { inputs: [uniform(0.99, 1.01, 1 << 20)] },
+    "rows of 4096x1024": { inputs: [uniform(0.99, 1.01, 4096, 1024)], args: [1] },
+    "columns of 4096x1024": { inputs: [uniform(0.99, 1.01, 4096, 1024)], args: [0] },
+  },
 });
 
 const variance = (values: number[], correction: number) => {
@@ -133,6 +138,11 @@ checkOp<[axes?: Axes, options?: ReduceOptions & { correction?: number }]>("varia
     "far from 0": { inputs: [uniform(1000, 1001, 50)], bound: { rms: 2e4 }, gradBound: { rms: 2e4 } },
     "one element, biased: 0": { inputs: [normal(3, 1)], args: [1, { correction: 0 }], bound: { ulp: 0 } },
     "long rows": { inputs: [normal(3, 5003)], args: [1] },
+  },
+  bench: {
+    "all of 1M": { inputs: [normal(1 << 20)] },
+    "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] },
+    "columns of 4096x1024": { inputs: [normal(4096, 1024)], args: [0] },
   },
 });
 
@@ -198,6 +208,11 @@ for (const name of ["any", "all"] as const) {
       "long, all false": { inputs: [given(new Array(70_001).fill(0), [70_001], "bool")] },
     },
     errors: errors(name, ops[name]),
+    bench: {
+      "all of 1M": { inputs: [mask(1 << 20)] },
+      "rows of 4096x1024": { inputs: [mask(4096, 1024)], args: [1] },
+      "columns of 4096x1024": { inputs: [mask(4096, 1024)], args: [0] },
+    },
   });
 }
 
@@ -261,6 +276,11 @@ for (const name of ["argmax", "argmin"] as const) {
         () => ops[name](ones([2, 3]), -3),
         new RegExp(`${name}: expected an axis from -2 to 1, got -3`),
       ],
+    },
+    bench: {
+      "all of 1M": { inputs: [normal(1 << 20)] },
+      "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] },
+      "columns of 4096x1024": { inputs: [normal(4096, 1024)], args: [0] },
     },
   });
 }

@@ -97,6 +97,7 @@ checkOp<Args>("cumprod", {
     "long columns": { inputs: [uniform(0.9, 1.1, 12, 700)], args: [0] },
   },
   errors: errors("cumprod", cumprod),
+  bench: { "rows of 4096x1024": { inputs: [uniform(0.99, 1.01, 4096, 1024)], args: [1] } },
 });
 checkOp<Args>("cumprod of integers is int64", {
   run: ([x], ...args) => cumprod(x!, ...args),
@@ -126,6 +127,7 @@ for (const [name, op] of [
       "long columns": { inputs: [spread(12, 700)], args: [0] },
     },
     errors: errors(name, op),
+    bench: { "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] } },
   });
   checkOp<Args>(`${name}: indices`, {
     run: ([x], axis) => op(x!, axis).indices,
@@ -163,6 +165,7 @@ checkOp<Args>("logcumsumexp", {
     "long columns": { inputs: [normal(12, 400)], args: [0] },
   },
   errors: errors("logcumsumexp", logcumsumexp),
+  bench: { "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] } },
 });
 
 checkOp<[n?: number, axis?: number, options?: DiffOptions]>("diff", {
@@ -198,4 +201,5 @@ checkOp<[n?: number, axis?: number, options?: DiffOptions]>("diff", {
     "of a scalar": [() => diff(ones([])), /diff: expected at least one dimension, got a scalar/],
     "half a time": [() => diff(ones([2]), 0.5), /diff: expected a number of times from 0 up, got 0.5/],
   },
+  bench: { "rows of 4096x1024": { inputs: [normal(4096, 1024)] } },
 });

@@ -156,4 +156,5 @@ checkOp<[number, "row" | "batch"]>("stochasticDepth", {
     ],
     "a scalar": [() => stochasticDepth(tensor(1), 0.5), /stochasticDepth: expected x with a batch dimension, got \[\]/],
   },
+  bench: { "32x64x56x56": { inputs: [normal(32, 64, 56, 56)], args: [0.1, "row"] } },
 });

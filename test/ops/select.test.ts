@@ -93,6 +93,7 @@ checkOp("clamp between tensors", {
       /less: expected shapes that broadcast, got \[3\] and \[2\]/,
     ],
   },
+  bench: { "1M": { inputs: [normal(1 << 20), uniform(-1, -0.5, 1 << 20), uniform(0.5, 1, 1 << 20)] } },
 });
 test("clamp with one bound, and of integers", () => {
   expect(clamp(tensor([1, 5]), null, tensor(3)).toArraySync()).toEqual([1, 3]);
@@ -150,6 +151,7 @@ checkOp<[weight: number]>("lerp by a number", {
     "near the end": { inputs: [normal(5, 7), normal(7)], args: [0.75] },
     "the end itself": { inputs: [normal(5, 7), normal(7)], args: [1], bound: { ulp: 0 } },
   },
+  bench: { "1M": { inputs: [normal(1 << 20), normal(1 << 20)], args: [0.125] } },
 });
 
 const fused = (f: (x: number, a: number, b: number) => number) => ({
@@ -177,5 +179,6 @@ checkOp("rsub", {
   reference: ([x, other]) => broadcast((a, b) => b - 2 * a, [x!, other!]),
   bound: { rms: 1 },
   cases: { broadcast: { inputs: [normal(4, 5), normal(5)] } },
+  bench: { "1M": { inputs: [normal(1 << 20), normal(1 << 20)] } },
 });
 test("rsub of a number", () => expect(ops.rsub(zeros([2]), 3).toArraySync()).toEqual([3, 3]));

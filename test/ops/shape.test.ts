@@ -59,6 +59,7 @@ checkOp<Shape>("reshape", {
       /reshape: expected a shape of 6 elements for \[2,3\], got \[1.5,4\]/,
     ],
   },
+  bench: { "4096x768 to 8x512x768": { inputs: [normal(4096, 768)], args: [[8, 512, 768]] } },
 });
 
 checkOp<[start?: number, end?: number]>("flatten", {
@@ -80,6 +81,7 @@ checkOp<[start?: number, end?: number]>("flatten", {
     empty: { inputs: [normal(2, 0, 4)], args: [1] },
   },
   errors: { "end before start": [() => flatten(ones([2, 3]), 1, 0), /flatten: expected start <= end, got 1 and 0/] },
+  bench: { "32x512x7x7 from 1": { inputs: [normal(32, 512, 7, 7)], args: [1] } },
 });
 
 checkOp<[axis?: number]>("squeeze", {
@@ -97,6 +99,7 @@ checkOp<[axis?: number]>("squeeze", {
     "an extent that is not 1 stays": { inputs: [normal(1, 3)], args: [1] },
   },
   errors: { "axis out of range": [() => squeeze(ones([2, 1]), 2), /squeeze: expected an axis from -2 to 1, got 2/] },
+  bench: { "32x512x1x1": { inputs: [normal(32, 512, 1, 1)] } },
 });
 
 checkOp<[axis: number]>("unsqueeze", {
@@ -113,6 +116,7 @@ checkOp<[axis: number]>("unsqueeze", {
     "of a scalar": { inputs: [normal()], args: [-1] },
   },
   errors: { "axis out of range": [() => unsqueeze(ones([2]), 3), /unsqueeze: expected an axis from -2 to 1, got 3/] },
+  bench: { "4096x768": { inputs: [normal(4096, 768)], args: [1] } },
 });
 
 const permuted = (x: Nd, order: number[]): Nd => {
@@ -175,6 +179,7 @@ checkOp<[a: number, b: number]>("transpose", {
     outer: { inputs: [normal(2, 3, 5)], args: [0, 2] },
     itself: { inputs: [normal(2, 3)], args: [1, 1] },
   },
+  bench: { "heads 16x256x8x64": { inputs: [normal(16, 256, 8, 64)], args: [1, 2] } },
 });
 checkOp("t", {
   run: ([x]) => t(x!),
@@ -186,6 +191,7 @@ checkOp("t", {
     "vector: itself": { inputs: [normal(5)] },
   },
   errors: { "three dimensions": [() => t(ones([2, 3, 4])), /t: expected at most 2 dimensions, got \[2,3,4\]/] },
+  bench: { "2048x2048": { inputs: [normal(2048, 2048)] } },
 });
 
 checkOp<Shape>("expand", {
@@ -218,6 +224,7 @@ checkOp<Shape>("expand", {
       /expand: expected a shape that \[2,3\] broadcasts to, got \[3\]/,
     ],
   },
+  bench: { "a bias to 32x64x56x56": { inputs: [normal(64, 1, 1)], args: [[32, 64, 56, 56]] } },
 });
 
 /** Python's slice.indices. */
@@ -306,6 +313,7 @@ checkOp<[specs: SliceSpec[]]>("slice", {
     "step 0": [() => slice(ones([2, 3]), [0, 2, 0]), /slice: expected a step that is an integer and not 0, got 0/],
     "too many dimensions": [() => slice(ones([2]), 0, 0), /slice: expected at most 1 dimensions, got 2/],
   },
+  bench: { "crops of 16x3x256x256": { inputs: [normal(16, 3, 256, 256)], args: [[null, null, [16, 240], [16, 240]]] } },
 });
 
 const joined = (arrays: Nd[], axis: number): Nd => {
@@ -353,6 +361,7 @@ checkOp<[axis?: number]>("cat", {
     ],
     "axis out of range": [() => cat([ones([2, 3])], 2), /cat: expected an axis from -2 to 1, got 2/],
   },
+  bench: { "channels 32x64x28x28": { inputs: [normal(32, 64, 28, 28), normal(32, 64, 28, 28)], args: [1] } },
 });
 checkOp<[axis?: number]>("stack", {
   run: (xs, axis) => stack(xs, axis),
@@ -377,6 +386,7 @@ checkOp<[axis?: number]>("stack", {
       /stack: expected tensors of one shape, \[2\], got \[3\]/,
     ],
   },
+  bench: { "32 pictures 3x224x224": { inputs: Array.from({ length: 32 }, () => normal(3, 224, 224)) } },
 });
 
 test("reshape shares memory; slices and transposes are copies", () => {

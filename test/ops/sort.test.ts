@@ -110,6 +110,7 @@ checkOp<Args>("argsort", {
     columns: { inputs: [ints(0, 9, [60, 3], "float32")], args: [0] },
   },
   errors: { "axis out of range": [() => argsort(ones([2, 3]), 2), /argsort: expected an axis from -2 to 1, got 2/] },
+  bench: { "rows of 256x4096": { inputs: [normal(256, 4096)] } },
 });
 
 checkOp<[count: number, axis?: number, options?: TopkOptions]>("topk", {
@@ -143,6 +144,7 @@ checkOp<[count: number]>("topk: indices", {
     "the first of equals": { inputs: [ints(0, 4, [3, 30], "float32")], args: [7] },
     "the first of equals, few of many": { inputs: [ints(0, 9, [3, 200], "float32")], args: [7] },
   },
+  bench: { "5 of 256x1000": { inputs: [normal(256, 1000)], args: [5] } },
 });
 
 checkOp<[count: number, axis?: number, options?: { keepDims?: boolean }]>("kthvalue", {
@@ -158,12 +160,15 @@ checkOp<[count: number, axis?: number, options?: { keepDims?: boolean }]>("kthva
     "columns, kept": { inputs: [spread(7, 3)], args: [7, 0, { keepDims: true }] },
   },
   errors: { "the 0th": [() => kthvalue(ones([3]), 0), /kthvalue: expected a count from 1 to 3, got 0/] },
+  bench: { "rows of 256x4096": { inputs: [normal(256, 4096)], args: [2048] } },
 });
 
 const ascending =
   (...shape: number[]): Input =>
   (random) =>
     columns(ints(-20, 20, shape, "float32")(random), -1, (v) => v.sort((a, b) => a - b), "float");
+/** A histogram's boundaries. */
+const edges = given(Array.from({ length: 1023 }, (_, i) => (i - 511) / 170));
 const placeIn = (row: number[], v: number, right = false) =>
   row.filter((e) => less(e, v) || (right && !less(v, e))).length;
 checkOp<[options?: SearchOptions]>("searchsorted", {
@@ -197,6 +202,7 @@ checkOp<[options?: SearchOptions]>("searchsorted", {
       /searchsorted: expected a sorted sequence of at least one dimension, got a scalar/,
     ],
   },
+  bench: { "1M in 1023": { inputs: [edges, normal(1 << 20)] } },
 });
 checkOp<[options?: SearchOptions]>("bucketize", {
   run: ([x, boundaries], options) => bucketize(x!, boundaries!, options),
@@ -213,6 +219,7 @@ checkOp<[options?: SearchOptions]>("bucketize", {
       /bucketize: expected boundaries of one dimension, got \[2,2\]/,
     ],
   },
+  bench: { "1M in 1023": { inputs: [normal(1 << 20), edges] } },
 });
 
 checkOp("isin", {
@@ -225,6 +232,7 @@ checkOp("isin", {
     "among nothing": { inputs: [ints(0, 9, [5]), ints(0, 9, [0])] },
     "int32 among float32": { inputs: [ints(0, 9, [5]), given([1.5, 3], [2], "float32")] },
   },
+  bench: { "1M among 1000": { inputs: [ints(0, 32000, [1 << 20]), ints(0, 32000, [1000])] } },
 });
 
 test?.("a number is searched for as it is", () => {

@@ -71,6 +71,11 @@ checkOp<[axes?: Axes, options?: ReduceOptions & { correction?: number }]>("std",
     "one element, unbiased: NaN": { inputs: [normal(3, 1)], args: [1], grad: false },
   },
   errors: axisError("variance", () => ops.std(ones([2, 3]), 2)),
+  bench: {
+    "all of 1M": { inputs: [normal(1 << 20)] },
+    "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] },
+    "columns of 4096x1024": { inputs: [normal(4096, 1024)], args: [0] },
+  },
 });
 
 test?.("the gradient of a deviation or a norm of 0 is 0", () => {
@@ -101,6 +106,7 @@ for (const name of ["max", "min"] as const) {
       NaN: { inputs: [given([1, Number.NaN, 2])], grad: false },
       int64: { inputs: [ints(-9, 9, [7], "int64")], grad: false },
     },
+    bench: { "all of 1M": { inputs: [normal(1 << 20)] } },
   });
   checkOp<[axis: number, options?: ReduceOptions]>(`${name} along an axis`, {
     run: ([x], ...args) => op(x!, ...args).values,
@@ -116,6 +122,10 @@ for (const name of ["max", "min"] as const) {
       ...axisError(name, () => op(ones([2, 3]), 2)),
       "of nothing": [() => op(ones([2, 0]), 1), new RegExp(`arg${name}: expected at least one element to reduce`)],
     },
+    bench: {
+      "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] },
+      "columns of 4096x1024": { inputs: [normal(4096, 1024)], args: [0] },
+    },
   });
   checkOp<[axis: number, options?: ReduceOptions]>(`${name}: indices`, {
     run: ([x], ...args) => op(x!, ...args).indices,
@@ -130,6 +140,7 @@ for (const name of ["max", "min"] as const) {
     run: ([x], ...args) => ops.aminmax(x!, ...args)[name],
     reference: ([x], axes, { keepDims = false } = {}) => reduce(x!, list(axes), keepDims, (v) => v[place(v)]!),
     cases: axesCases(spread),
+    bench: { "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] } },
   });
 }
 
@@ -169,6 +180,11 @@ checkOp<[p?: number | "fro", axes?: Axes, options?: ReduceOptions]>("norm", {
     "p is NaN": [() => ops.norm(ones([2]), Number.NaN), /norm: expected p to be a number or "fro", got NaN/],
     ...axisError("norm", () => ops.norm(ones([2, 3]), 2, 2)),
   },
+  bench: {
+    "2 of 1M": { inputs: [normal(1 << 20)] },
+    "2, rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [2, 1] },
+    "3, rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [3, 1] },
+  },
 });
 
 checkOp<Args>("countNonzero", {
@@ -181,6 +197,7 @@ checkOp<Args>("countNonzero", {
     bool: { inputs: [mask(9)] },
     "NaN is not 0": { inputs: [given([0, Number.NaN])] },
   },
+  bench: { "rows of 4096x1024": { inputs: [ints(0, 2, [4096, 1024])], args: [1] } },
 });
 
 const logSum = (v: number[]) => {
@@ -228,6 +245,7 @@ for (const [name, f] of [
       "nothing but NaN": { inputs: [given([Number.NaN, Number.NaN])], grad: false },
     },
     errors: axisError(name === "nansum" ? "sum" : name === "nanmean" ? "sum" : name, () => ops[name](ones([2, 3]), 2)),
+    bench: { "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] } },
   });
 }
 test?.("NaN has gradient 0 where it is left out", () => {
@@ -272,6 +290,7 @@ checkOp<[options?: ops.CloseOptions]>("isclose", {
       /isclose: expected an rtol and an atol from 0 up, got 0.00001 and -1/,
     ],
   },
+  bench: { "1M": { inputs: [normal(1 << 20), normal(1 << 20)] } },
 });
 
 test?.("allclose and arrayEqual answer for all elements", () => {
@@ -315,6 +334,7 @@ for (const [name, f] of [
         new RegExp(`${name}: expected at least one element along the axis, got \\[0\\]`),
       ],
     },
+    bench: { "of 1M": { inputs: [normal(1 << 20)] }, "rows of 256x4096": { inputs: [normal(256, 4096)], args: [1] } },
   });
 }
 test?.("the median's place is where it stands", () => {
@@ -338,6 +358,7 @@ checkOp<[axis?: number, options?: ReduceOptions]>("mode", {
     "columns, kept": { inputs: [ints(0, 4, [9, 5])], args: [0, keep], grad: false },
   },
   errors: axisError("mode", () => ops.mode(ones([2, 3]), 2)),
+  bench: { "rows of 256x4096": { inputs: [ints(0, 100, [256, 4096])] } },
 });
 
 const between = (v: number[], q: number, how = "linear") => {
@@ -378,6 +399,7 @@ for (const name of ["quantile", "nanquantile"] as const) {
         new RegExp(`${name}: expected interpolation "linear", .*, got "cubic"`),
       ],
     },
+    bench: { "rows of 256x4096": { inputs: [normal(256, 4096)], args: [0.9, 1] } },
   });
 }
 test?.("several quantiles have a leading dimension", () => {
