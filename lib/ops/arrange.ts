@@ -236,18 +236,20 @@ export function unfoldAxis(x: Tensor, axis: number, size: number, step: number):
   const strides = own.map((s, i) => (i === d ? stride * step : s));
   const walk: Walk = { offset: 0, shape: [...shape, size], strides: [...strides, stride] };
   if (step >= size) return readWalk("unfoldAxis", given, walk);
-  // Windows overlap: element j of all windows is a walk without repeats.
-  return record(copyWalk("unfoldAxis", given, walk), "unfoldAxis", { x: given }, {}, unwindow(given.shape, walk));
+  return record(copyWalk("unfoldAxis", given, walk), "unfoldAxis", { x: given }, {}, unwindow(given.shape, walk, step));
 }
 
-const unwindow = (shape: readonly number[], walk: Walk) => (dy: Tensor) => ({
+// Windows overlap, but elements j to j + step - 1 of all windows are a walk without repeats.
+const unwindow = (shape: readonly number[], walk: Walk, step: number) => (dy: Tensor) => ({
   x: () => {
     const size = walk.shape.at(-1)!;
     const last = walk.strides.at(-1)!;
-    const part = { shape: walk.shape.slice(0, -1), strides: walk.strides.slice(0, -1) };
-    const parts = Array.from({ length: size }, (_, j) =>
-      writeWalk("unfoldAxis", shape, { ...part, offset: j * last }, select(dy, -1, j)),
-    );
+    const all = dy.shape.slice(0, -1).map(() => null);
+    const parts = Array.from({ length: Math.ceil(size / step) }, (_, i) => {
+      const range: [number, number] = [i * step, Math.min((i + 1) * step, size)];
+      const part = { ...walk, shape: [...walk.shape.slice(0, -1), range[1] - range[0]], offset: range[0] * last };
+      return writeWalk("unfoldAxis", shape, part, slice(dy, ...all, range));
+    });
     return parts.reduce((a, b) => add(a, b));
   },
 });
