@@ -8,13 +8,16 @@ import { scopeAt, watchValues } from "./watch.js";
 
 /** What the finder found: its message names op, module, pass, shapes, counts and the ranges of the inputs. */
 export class AnomalyError extends Error {
+  /** "AnomalyError". */
   override name = "AnomalyError";
   /** The kernel, as native/ops.def and profiles name it. */
   readonly op: string;
   /** The module's path; "" for none, "AdamW.step" for an optimizer. */
   readonly module: string;
+  /** Whether the op ran forward or for a gradient. */
   readonly pass: "forward" | "backward";
 
+  /** Made by the finder: what native/watch.h found. */
   constructor(found: { op: string; tag: number; message: string }, options?: ErrorOptions) {
     super(found.message, options);
     this.op = found.op;
@@ -23,6 +26,7 @@ export class AnomalyError extends Error {
   }
 }
 
+/** Options of detectAnomaly() and setDetectAnomaly(). */
 export interface AnomalyOptions {
   /** Whether an infinity counts too. Default true; false where a model makes them on purpose, as log(0) for a mask. */
   infinities?: boolean;

@@ -55,11 +55,17 @@ type Derivatives = (y: Fused, dy: Fused) => (Fused | null)[];
 export class Fused {
   /** @internal */
   constructor(
+    /** @internal The expression it belongs to. */
     readonly trace: Trace,
+    /** @internal Its number there. */
     readonly id: number,
+    /** @internal What makes it, of FUSED_STEPS. */
     readonly step: string,
+    /** @internal What the step reads. */
     readonly args: readonly Fused[],
+    /** @internal The number of the step. */
     readonly alpha: number,
+    /** @internal Its gradient, as an expression. */
     readonly derivatives: Derivatives,
   ) {}
 
@@ -70,17 +76,21 @@ export class Fused {
     return this.trace.value(step, [this, other], 0, derivatives);
   }
 
+  /** x + b */
   add(b: Value): Fused {
     if (typeof b === "number") return this.one("addScalar", (_, dy) => dy, b);
     return this.two("add", b, (_, dy) => [dy, dy]);
   }
+  /** x - b */
   sub(b: Value): Fused {
     return typeof b === "number" ? this.add(-b) : this.two("sub", b, (_, dy) => [dy, dy.neg()]);
   }
+  /** x b */
   mul(b: Value): Fused {
     if (typeof b === "number") return this.one("mulScalar", (_, dy) => dy.mul(b), b);
     return this.two("mul", b, (_, dy) => [dy.mul(b), dy.mul(this)]);
   }
+  /** x / b; by a number, times its reciprocal */
   div(b: Value): Fused {
     if (typeof b === "number") return this.mul(1 / b);
     return this.two("div", b, (y, dy) => [dy.div(b), dy.mul(y).div(b).neg()]);
@@ -93,9 +103,11 @@ export class Fused {
   minimum(b: Fused): Fused {
     return this.two("minimum", b, (_, dy) => [dy.mul(share(b, this)), dy.mul(share(this, b))]);
   }
+  /** -x */
   neg(): Fused {
     return this.mul(-1);
   }
+  /** |x|; gradient 0 at 0 */
   abs(): Fused {
     return this.one("abs", (_, dy) => dy.mul(this.sign()));
   }
@@ -103,12 +115,15 @@ export class Fused {
   sign(): Fused {
     return this.one("sign", () => null);
   }
+  /** x^2 */
   square(): Fused {
     return this.one("square", (_, dy) => dy.mul(this.mul(2)));
   }
+  /** 1 / x */
   reciprocal(): Fused {
     return this.one("reciprocal", (y, dy) => dy.mul(y.square()).neg());
   }
+  /** The square root; NaN below 0. */
   sqrt(): Fused {
     return this.one("sqrt", (y, dy) => dy.mul(0.5).div(y));
   }
@@ -116,6 +131,7 @@ export class Fused {
   rsqrt(): Fused {
     return this.one("rsqrt", (y, dy) => dy.mul(y.mul(y.square()).mul(-0.5)));
   }
+  /** e^x */
   exp(): Fused {
     return this.one("exp", (y, dy) => dy.mul(y));
   }
@@ -123,6 +139,7 @@ export class Fused {
   expm1(): Fused {
     return this.one("expm1", (y, dy) => dy.mul(y.add(1)));
   }
+  /** The natural logarithm; NaN below 0, -Infinity at 0. */
   log(): Fused {
     return this.one("log", (_, dy) => dy.div(this));
   }
@@ -130,18 +147,23 @@ export class Fused {
   log1p(): Fused {
     return this.one("log1p", (_, dy) => dy.div(this.add(1)));
   }
+  /** Of radians. */
   sin(): Fused {
     return this.one("sin", (_, dy) => dy.mul(this.cos()));
   }
+  /** Of radians. */
   cos(): Fused {
     return this.one("cos", (_, dy) => dy.mul(this.sin()).neg());
   }
+  /** (e^x - e^-x) / (e^x + e^-x) */
   tanh(): Fused {
     return this.one("tanh", (y, dy) => dy.mul(y.square().neg().add(1)));
   }
+  /** 1 / (1 + e^-x) */
   sigmoid(): Fused {
     return this.one("sigmoid", (y, dy) => dy.mul(y.mul(y.neg().add(1))));
   }
+  /** The error function, 2 / sqrt(pi) times the integral of e^-t^2 from 0 to x. */
   erf(): Fused {
     return this.one("erf", (_, dy) =>
       dy.mul(
@@ -152,6 +174,7 @@ export class Fused {
       ),
     );
   }
+  /** x where positive, else 0; gradient 0 at 0. */
   relu(): Fused {
     return this.one("relu", (_, dy) => this.greater(0).where(dy, 0));
   }

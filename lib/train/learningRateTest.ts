@@ -17,6 +17,7 @@ import { figure } from "./diagnosis.js";
 import { Loop } from "./loop.js";
 import type { BatchSource, TrainerSettings } from "./options.js";
 
+/** Options of trainer.findLearningRate(). */
 export interface LearningRateTestOptions {
   /** The first rate. Default 1e-6. */
   from?: number;
@@ -53,6 +54,7 @@ export class LearningRateTest {
     return plotPng(this.#plot());
   }
 
+  /** The curve in characters, and the suggestion below it. */
   toString(): string {
     const { suggestion, diverged, rates } = this;
     const end = diverged ? `; the loss diverged at ${figure(rates.at(-1)!)}` : "";
