@@ -178,7 +178,8 @@ Buffer* allocateLater(DType dtype, int64_t count) {
 }
 
 void giveMemory(Buffer* b) {
-  Buffer* from = allocateBuffer(b->dtype, b->count, false);
+  // As for the host: no queued op may still look at the object that is deleted here.
+  Buffer* from = allocateBuffer(b->dtype, b->count, true);
   b->data = from->data;
   b->capacity = from->capacity;
   b->sizeClass = from->sizeClass;
