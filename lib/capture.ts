@@ -100,7 +100,14 @@ function mapTensors(value: unknown, fn: (t: Tensor) => unknown): unknown {
 /** What tells one recording from another: shapes, dtypes and values that are no tensors. */
 function keyOf(args: readonly unknown[]): string {
   const describe = (value: unknown): unknown => {
-    if (value instanceof Tensor) return `${value.dtype}${show(value.shape)}`;
+    if (value instanceof Tensor) {
+      if (value.node)
+        throw new Error(
+          `capture: expected arguments that require no gradient, got ${value}: they are copied in, and no gradient comes ` +
+            "back; pass x.detach(), or make a tensor that the function uses the leaf",
+        );
+      return `${value.dtype}${show(value.shape)}`;
+    }
     if (Array.isArray(value)) return value.map(describe);
     if (isPlain(value)) return Object.entries(value).map(([name, v]) => [name, describe(v)]);
     if (value === null || ["number", "string", "boolean", "undefined"].includes(typeof value))
@@ -132,8 +139,9 @@ class Captured<A extends readonly unknown[], R> {
 
   async call(args: A): Promise<R> {
     if (isCapturing()) throw new Error("capture: captured steps cannot be nested; call the plain function inside");
+    const key = keyOf(args); // checks them, in the warm-up too
     const result =
-      this.calls++ < this.warmup ? this.eager(args) : (unscoped(() => noGrad(() => this.replay(args))) as R);
+      this.calls++ < this.warmup ? this.eager(args) : (unscoped(() => noGrad(() => this.replay(args, key))) as R);
     this.pending.push(addon.settled());
     while (this.pending.length > AHEAD) await this.pending.shift();
     await breathe();
@@ -146,8 +154,7 @@ class Captured<A extends readonly unknown[], R> {
     return mapTensors(result, detached) as R;
   }
 
-  private replay(args: A): unknown {
-    const key = keyOf(args);
+  private replay(args: A, key: string): unknown {
     let variant = this.variants.get(key);
     if (variant && (variant.changes !== changesSoFar() || variant.recording.fixed.some((same) => !same()))) {
       this.drop(key, variant);

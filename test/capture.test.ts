@@ -410,6 +410,10 @@ describe("refusals", () => {
     ).rejects.toThrow(/changed a module's mode/);
     const odd = capture((x: Tensor) => x, { warmup: 0 });
     await expect(odd(new Map() as never)).rejects.toThrow(/capture: expected arguments .* got Map/);
+    // Also in the warm-up: a gradient that comes in the first call and in no other would surprise.
+    await expect(capture((x: Tensor) => x.neg())(ones([2]).requiresGrad_())).rejects.toThrow(
+      /capture: expected arguments that require no gradient, got Tensor\(\[2\], float32\)/,
+    );
     expect(() => capture(3 as never)).toThrow(/expected a function, got number/);
     expect(() => capture((x: Tensor) => x, { warmup: -1 })).toThrow(/warmup/);
     expect(() => capture((x: Tensor) => x, { maxVariants: 0 })).toThrow(/maxVariants/);

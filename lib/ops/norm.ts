@@ -10,7 +10,7 @@ import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { add, greater, mul, sub, where } from "./arithmetic.js";
 import { expectFloat, expectInPlace, written } from "./common.js";
 import { rsqrt } from "./elementwise.js";
-import { composed, expectVectors, type Maybe } from "./normalise.js";
+import { composed, expectVectors, type Maybe, trailing } from "./normalise.js";
 import { reshape } from "./shape.js";
 
 /** Options of batchNorm. */
@@ -167,14 +167,7 @@ export function layerNorm(
 ): Tensor {
   const op = "layerNorm";
   expectFloat(op, x);
-  const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
-  const lead = x.shape.slice(0, x.ndim - shape.length);
-  expect(
-    shape.length >= 1 && show([...lead, ...shape]) === show(x.shape),
-    op,
-    `x of shape [...,${shape.join(",")}]`,
-    show(x.shape),
-  );
+  const { shape, lead } = trailing(op, x, normalizedShape);
   expectVectors(op, x, shape, { weight, bias });
   const [rows, cols] = [sizeOfShape(lead), sizeOfShape(shape)];
   const y = empty(x.shape, x.dtype);

@@ -20,6 +20,23 @@ export function expectVectors(op: string, x: Tensor, shape: readonly number[], v
   }
 }
 
+/** x as rows of its last dimensions: their shape, and the extents before them. Throws unless x ends in normalizedShape. */
+export function trailing(
+  op: string,
+  x: Tensor,
+  normalizedShape: number | readonly number[],
+): { shape: readonly number[]; lead: readonly number[] } {
+  const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
+  const lead = x.shape.slice(0, x.ndim - shape.length);
+  expect(
+    shape.length >= 1 && show([...lead, ...shape]) === show(x.shape),
+    op,
+    `x of shape [...,${shape.join(",")}]`,
+    show(x.shape),
+  );
+  return { shape, lead };
+}
+
 /** What the composed gradient of a normalisation needs. */
 export interface Composed {
   dy: Tensor;

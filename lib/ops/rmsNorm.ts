@@ -2,14 +2,13 @@
  * Root-mean-square normalisation. One kernel each way; under createGraph the gradient is composed of ops.
  */
 
-import { expect, show } from "../errors.js";
 import { isGradEnabled, record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
 import { add, mul, sub } from "./arithmetic.js";
 import { expectFloat } from "./common.js";
 import { rsqrt, square } from "./elementwise.js";
-import { expectVectors, type Maybe } from "./normalise.js";
+import { expectVectors, type Maybe, trailing } from "./normalise.js";
 import { mean, sum } from "./reduce.js";
 
 /**
@@ -30,14 +29,7 @@ export function rmsNorm(
 ): Tensor {
   const op = "rmsNorm";
   expectFloat(op, x);
-  const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
-  const lead = x.shape.slice(0, x.ndim - shape.length);
-  expect(
-    shape.length >= 1 && show([...lead, ...shape]) === show(x.shape),
-    op,
-    `x of shape [...,${shape.join(",")}]`,
-    show(x.shape),
-  );
+  const { shape, lead } = trailing(op, x, normalizedShape);
   expectVectors(op, x, shape, { weight });
   const least = eps ?? (x.dtype === "float64" ? 2 ** -52 : 2 ** -23);
   const [rows, cols] = [sizeOfShape(lead), sizeOfShape(shape)];

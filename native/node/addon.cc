@@ -167,9 +167,7 @@ napi_value init(napi_env env, napi_value exports) {
               env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr),
           "keeping the environment");
     auto set = [&](napi_value object, const char* name, napi_callback function) {
-      napi_value f;
-      check(napi_create_function(env, name, NAPI_AUTO_LENGTH, function, environment, &f), "creating a function");
-      check(napi_set_named_property(env, object, name, f), "exporting a function");
+      exportFunction(env, object, name, function, environment);
     };
     set(exports, "alloc", entry<alloc>);
     set(exports, "alias", entry<alias>);

@@ -71,6 +71,12 @@ inline napi_value toObject(napi_env env, std::initializer_list<std::pair<const c
   return object;
 }
 
+inline void exportFunction(napi_env env, napi_value object, const char* name, napi_callback function, Environment* of) {
+  napi_value f;
+  check(napi_create_function(env, name, NAPI_AUTO_LENGTH, function, of, &f), "creating a function");
+  check(napi_set_named_property(env, object, name, f), "exporting a function");
+}
+
 template <napi_value (*Body)(Args&)> napi_value entry(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     Args args(env, info);

@@ -64,9 +64,7 @@ napi_value captureInfo(Args& a) {
 
 void exportCapturing(napi_env env, napi_value exports, Environment* environment) {
   auto set = [&](const char* name, napi_callback function) {
-    napi_value f;
-    check(napi_create_function(env, name, NAPI_AUTO_LENGTH, function, environment, &f), "creating a function");
-    check(napi_set_named_property(env, exports, name, f), "exporting a function");
+    exportFunction(env, exports, name, function, environment);
   };
   set("captureBegin", entry<captureBegin>);
   set("capturePause", entry<capturePause>);

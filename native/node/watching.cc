@@ -157,9 +157,7 @@ napi_value guard(Args& a) {
 
 void exportWatching(napi_env env, napi_value exports, Environment* environment) {
   auto set = [&](const char* name, napi_callback function) {
-    napi_value f;
-    check(napi_create_function(env, name, NAPI_AUTO_LENGTH, function, environment, &f), "creating a function");
-    check(napi_set_named_property(env, exports, name, f), "exporting a function");
+    exportFunction(env, exports, name, function, environment);
   };
   set("watch", entry<watch>);
   set("scopeName", entry<scopeName>);
