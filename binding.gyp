@@ -3,6 +3,8 @@
   # .node file. CMakeLists.txt builds the same targets. In the npm package this file travels as native/binding.gyp.
   "variables": {
     "openssl_fips": "",
+    # NAPIER_VARIANTS="avx512" builds that variant alone, for quick rounds while a kernel is written.
+    "isas": "<!(node -p \"process.env.NAPIER_VARIANTS || 'scalar avx2 avx512 neon'\")",
     "cpu_sources": ["<!@(node -p \"require('fs').readdirSync('native/cpu').filter(f => f.endsWith('.cc')).map(f => 'native/cpu/' + f).join(' ')\")"],
     "cflags_all": ["-std=c++20", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-restrict", "-Wno-maybe-uninitialized"]
   },
@@ -36,9 +38,12 @@
       ],
       "defines": ["NAPI_VERSION=8"],
       "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"],
-      "dependencies": ["cpu_scalar"],
       "conditions": [
-        ["target_arch=='x64'", { "dependencies": ["cpu_avx2", "cpu_avx512"] }],
+        ["'scalar' in isas", { "dependencies": ["cpu_scalar"] }, { "defines": ["NO_SCALAR"] }],
+        ["'avx2' not in isas", { "defines": ["NO_AVX2"] }],
+        ["'avx512' not in isas", { "defines": ["NO_AVX512"] }],
+        ["target_arch=='x64' and 'avx2' in isas", { "dependencies": ["cpu_avx2"] }],
+        ["target_arch=='x64' and 'avx512' in isas", { "dependencies": ["cpu_avx512"] }],
         ["target_arch=='arm64'", { "dependencies": ["cpu_neon"] }]
       ]
     }

@@ -59,16 +59,22 @@ X86 readX86() {
 }
 const X86 x86 = readX86();
 
-bool runsAvx2() { return x86.avx2 && x86.fma; }
-bool runsAvx512() { return runsAvx2() && x86.avx512f && x86.avx512dq && x86.avx512bw && x86.avx512vl; }
+[[maybe_unused]] bool runsAvx2() { return x86.avx2 && x86.fma; }
+[[maybe_unused]] bool runsAvx512() { return runsAvx2() && x86.avx512f && x86.avx512dq && x86.avx512bw && x86.avx512vl; }
 #endif
 
-// Slowest first; the last one that runs is the default.
+// Slowest first; the last one that runs is the default. A build of some variants (binding.gyp) leaves the others out.
 const Variant variants[] = {
+#ifndef NO_SCALAR
     {"scalar", [] { return true; }, scalar::fillTable},
+#endif
 #ifdef __x86_64__
+#ifndef NO_AVX2
     {"avx2", runsAvx2, avx2::fillTable},
+#endif
+#ifndef NO_AVX512
     {"avx512", runsAvx512, avx512::fillTable},
+#endif
 #elif defined(__aarch64__)
     {"neon", [] { return true; }, neon::fillTable},
 #endif

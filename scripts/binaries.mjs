@@ -58,7 +58,7 @@ function cross(target, arch, tools) {
   const of = (tool) => `${tools}-${tool}`;
   run(
     process.execPath,
-    [gyp, "configure", "build", `--arch=${arch}`, `-j${availableParallelism()}`, ...headers, "--loglevel=error"],
+    [gyp, "configure", "build", `--arch=${arch}`, `--jobs=${availableParallelism()}`, ...headers, "--loglevel=error"],
     { cwd: staging, env: { ...process.env, CC: of("gcc"), CXX: of("g++"), AR: of("ar"), LINK: of("g++") } },
   );
   const out = `prebuilds/${target}`;

@@ -10,14 +10,15 @@ const prefix = resolve(dirname(process.execPath), "..");
 const headers = existsSync(join(prefix, "include/node/node_api.h"));
 const gyp = createRequire(import.meta.url).resolve("node-gyp/bin/node-gyp.js");
 // binding.gyp lists the kernel sources when it is read: a file more or less needs a new configuration.
-const sources = readdirSync("native/cpu").join("\n") + readFileSync("binding.gyp", "utf8");
+const sources =
+  readdirSync("native/cpu").join("\n") + readFileSync("binding.gyp", "utf8") + (process.env.NAPIER_VARIANTS ?? "");
 const stamp = "build/configured.txt";
 const configured = existsSync("build/Makefile") && existsSync(stamp) && readFileSync(stamp, "utf8") === sources;
 const command = process.argv.includes("--clean") ? ["rebuild"] : configured ? ["build"] : ["configure", "build"];
 const args = [
   gyp,
   ...command,
-  `-j${availableParallelism()}`,
+  `--jobs=${availableParallelism()}`,
   ...(headers ? [`--nodedir=${prefix}`] : []),
   "--loglevel=error",
 ];
