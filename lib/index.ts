@@ -46,6 +46,7 @@ export * from "./ops/index.js";
 export * as optim from "./optim/index.js";
 export * from "./profile/index.js";
 export { type Draw, defaultGenerator, Generator, manualSeed } from "./random.js";
+export { shapesOnly } from "./shapes.js";
 export { type ArrayOf, type NestedNumbers, Tensor, type TypedArray } from "./tensor.js";
 /** The trainer, its events and metrics. */
 export * as train from "./train/index.js";

@@ -36,7 +36,7 @@ const ORDER = [
   ["random"],
   ["ops"],
   ["methods"],
-  ["capture"],
+  ["capture", "shapes"],
   ["gradcheck"],
   ["nn"],
   ["optim", "data", "io", "viz", "metrics"],

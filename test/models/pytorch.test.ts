@@ -1,0 +1,93 @@
+/** @file The zoo against PyTorch and torchvision: scores, gradients and running statistics (fixtures/models/make.py). */
+import { readFileSync } from "node:fs";
+import { models, type nn, noGrad, type Tensor, tensor } from "napier";
+import { describe, expect, test } from "vitest";
+import { even, fill } from "./formula.js";
+
+interface Golden {
+  input: number[];
+  scores: number[];
+  evaluated: number[];
+  norms: Record<string, number>;
+  samples: [key: string, element: number, value: number][];
+}
+
+const small = { classes: 10, inChannels: 3, imageSize: 24, patch: 8 };
+const CASES: Record<string, () => nn.Layer> = {
+  lenet5: () => new models.LeNet5(),
+  threelayer: () => new models.ThreeLayerConvNet(),
+  vgg11: () => new models.VGG({ plan: models.VGG_11, inChannels: 3, imageSize: 32, batchNorm: false, dropout: 0 }),
+  resnet18: () => models.create("resnet18", { classes: 10 }),
+  resnet50: () => models.create("resnet50", { classes: 10 }),
+  resnext: () =>
+    new models.ResNet({ classes: 10, block: "bottleneck", layers: [1, 1, 1, 1], groups: 4, widthPerGroup: 8 }),
+  resnet20: () => models.create("resnet20"),
+  wideresnet: () => new models.WideResNet({ depth: 10, widen: 2 }),
+  squeezenet1_0: () => new models.SqueezeNet({ classes: 10, version: "1.0", dropout: 0 }),
+  squeezenet1_1: () => new models.SqueezeNet({ classes: 10, version: "1.1", dropout: 0 }),
+  mobilenet_v2: () => new models.MobileNetV2({ classes: 10, dropout: 0 }),
+  densenet121: () => models.create("densenet121", { classes: 10 }),
+  convnext: () => new models.ConvNeXt({ classes: 10, dims: [16, 32], depths: [1, 2], stochasticDepth: 0 }),
+  vit: () => new models.VisionTransformer({ ...small, dim: 48, depth: 2, heads: 3 }),
+  vit_mean: () => new models.VisionTransformer({ ...small, dim: 48, depth: 2, heads: 3, pool: "mean" }),
+  mixer: () => new models.MLPMixer({ ...small, dim: 32, depth: 2 }),
+};
+
+const read = (name: string): Golden =>
+  JSON.parse(readFileSync(new URL(`../fixtures/models/${name}.json`, import.meta.url), "utf8"));
+
+function expectClose(got: ArrayLike<number>, want: readonly number[], bound: number, what: string): void {
+  expect(got.length, what).toBe(want.length);
+  const size = Math.max(...want.map(Math.abs));
+  want.forEach((v, i) => {
+    if (!(Math.abs(got[i]! - v) <= bound * size)) throw new Error(`${what}: ${i} is ${got[i]}, PyTorch has ${v}`);
+  });
+}
+
+describe.each(Object.entries(CASES))("%s", (name, make) => {
+  const golden = read(name);
+  const picture = (dtype: "float32" | "float64"): Tensor =>
+    tensor(
+      even(
+        "input",
+        golden.input.reduce((a, b) => a * b, 1),
+      ),
+      golden.input,
+      { dtype },
+    );
+
+  test("scores, gradients and running statistics in float64", () => {
+    const model = fill(make().to("float64"));
+    const y = model.forward(picture("float64"));
+    expectClose(y.dataSync(), golden.scores, 1e-9, "scores");
+    const weighing = tensor(
+      Float64Array.from(golden.scores, (_, i) => Math.sin(i + 1)),
+      [...y.shape],
+      { dtype: "float64" },
+    );
+    y.backward({ gradient: weighing });
+    const parameters = Object.fromEntries(model.namedParameters());
+    expect(Object.keys(parameters).sort()).toEqual(Object.keys(golden.norms).sort());
+    const largest = Math.max(...Object.values(golden.norms));
+    for (const [key, norm] of Object.entries(golden.norms)) {
+      const got = Math.hypot(...parameters[key]!.grad!.square().sum().sqrt().dataSync());
+      // Gradients that are 0 but for rounding (a bias before a normalisation) are judged by the largest.
+      if (!(Math.abs(got - norm) <= 1e-7 * norm + 1e-12 * largest))
+        throw new Error(`the norm of the gradient of ${key} is ${got}, PyTorch has ${norm}`);
+    }
+    for (const [key, element, value] of golden.samples) {
+      const grad = parameters[key]!.grad!;
+      const got = grad.reshape([grad.size]).slice(element).itemSync();
+      const scale = golden.norms[key]! / Math.sqrt(grad.size);
+      if (!(Math.abs(got - value) <= 1e-7 * scale + 1e-9 * Math.abs(value) + 1e-12 * largest))
+        throw new Error(`element ${element} of the gradient of ${key} is ${got}, PyTorch has ${value}`);
+    }
+    model.eval(); // by the running statistics, which the step above has moved
+    expectClose(noGrad(() => model.forward(picture("float64"))).dataSync(), golden.evaluated, 1e-9, "in eval");
+  });
+
+  test("scores in float32", () => {
+    const model = fill(make());
+    expectClose(model.forward(picture("float32")).dataSync(), golden.scores, 2e-4, "scores");
+  });
+});
