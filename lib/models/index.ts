@@ -1,7 +1,16 @@
 /** Models by name, as users import them: `import { models } from "napier"`. */
+export {
+  type AttendOptions,
+  MultiHeadAttention,
+  type MultiHeadAttentionOptions,
+  type RotaryOptions,
+  rotary,
+  sinusoidal,
+} from "./attention.js";
 export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
+export { type GenerateOptions, GPT, type GPTOptions } from "./gpt.js";
 export { LeNet5 } from "./lenet.js";
 export { MLPMixer, type MLPMixerOptions } from "./mixer.js";
 export { MLP, type MLPOptions } from "./mlp.js";
