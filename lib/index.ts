@@ -18,6 +18,8 @@ export * as classic from "./classic/index.js";
 /** Data sets, loaders, samplers and transforms. */
 export * as data from "./data/index.js";
 export { type Device, type DeviceInfo, devices } from "./devices.js";
+/** Diffusion: processes, schedules, samplers. */
+export * as diffusion from "./diffusion/index.js";
 export { ShapeError } from "./errors.js";
 export * from "./gradcheck.js";
 export { enableGrad, type GradientHook, isGradEnabled, noGrad } from "./graph.js";

@@ -20,6 +20,7 @@ export { create, list, type ModelName } from "./registry.js";
 export { CifarResNet, type CifarResNetOptions, ResNet, type ResNetOptions } from "./resnet.js";
 export { SqueezeNet, type SqueezeNetOptions } from "./squeezenet.js";
 export { ThreeLayerConvNet, type ThreeLayerConvNetOptions } from "./threeLayer.js";
+export { UNet, type UNetOptions } from "./unet.js";
 export { VGG, VGG_11, VGG_16, VGG_SMALL, type VGGOptions, type VGGPlan } from "./vgg.js";
 export { Mlp, PatchEmbed, VisionTransformer, type VisionTransformerOptions } from "./vit.js";
 export { WideResNet, type WideResNetOptions } from "./wideResnet.js";

@@ -1,6 +1,6 @@
 /** @file The zoo against PyTorch and torchvision: scores, gradients and running statistics (fixtures/models/make.py). */
 import { readFileSync } from "node:fs";
-import { models, type nn, noGrad, type Tensor, tensor } from "napier";
+import { models, nn, noGrad, type Tensor, tensor } from "napier";
 import { describe, expect, test } from "vitest";
 import { even, fill, mix } from "./formula.js";
 
@@ -10,6 +10,38 @@ interface Golden {
   evaluated: number[];
   norms: Record<string, number>;
   samples: [key: string, element: number, value: number][];
+}
+
+/** Pictures alone, as the fixture has it: times and conditions are fixed. */
+class FixedUNet extends nn.Module {
+  readonly unet: models.UNet;
+
+  constructor(layout: "ddpm" | "cs231n") {
+    super();
+    this.unet = new models.UNet({
+      dim: 16,
+      dimMults: [1, 2],
+      channels: 2,
+      conditionDim: 6,
+      layout,
+      dropout: 0,
+      conditionDropout: 0,
+    });
+  }
+  forward(x: Tensor): Tensor {
+    const n = x.shape[0]!;
+    const t = tensor(Float64Array.from({ length: n }, (_, i) => 13 * i + 5));
+    return this.unet.forward(x, t, tensor(even("condition", 6 * n), [n, 6], { dtype: x.dtype }));
+  }
+  override namedParameters(): [string, nn.Parameter][] {
+    return this.unet.namedParameters();
+  }
+  override stateDict(): nn.StateDict {
+    return this.unet.stateDict();
+  }
+  override loadStateDict(state: Record<string, Tensor>): nn.LoadResult {
+    return this.unet.loadStateDict(state);
+  }
 }
 
 const small = { classes: 10, inChannels: 3, imageSize: 24, patch: 8 };
@@ -31,6 +63,8 @@ const CASES: Record<string, () => nn.Layer> = {
   vit: () => new models.VisionTransformer({ ...small, dim: 48, depth: 2, heads: 3 }),
   vit_mean: () => new models.VisionTransformer({ ...small, dim: 48, depth: 2, heads: 3, pool: "mean" }),
   gpt: () => new models.GPT({ vocabulary: 11, context: 8, dim: 24, layers: 2, heads: 3, bias: true }),
+  unet: () => new FixedUNet("ddpm"),
+  unet_cs231n: () => new FixedUNet("cs231n"),
   mixer: () => new models.MLPMixer({ ...small, dim: 32, depth: 2 }),
 };
 

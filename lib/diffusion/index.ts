@@ -1,0 +1,10 @@
+/** Diffusion models, as users import them: `import { diffusion } from "napier"`. */
+export {
+  type Denoiser,
+  type DiffusionLossOptions,
+  type DiffusionOptions,
+  GaussianDiffusion,
+  type Objective,
+} from "./process.js";
+export type { SampleOptions, Sampler } from "./samplers.js";
+export { cosineSchedule, linearSchedule, SCHEDULES, sigmoidSchedule } from "./schedules.js";
