@@ -50,4 +50,14 @@ export {
   type RegressionScores,
   r2,
 } from "./regression.js";
+export {
+  type BleuOptions,
+  bitsPerDimension,
+  bleu,
+  frechetDistance,
+  inceptionScore,
+  perplexity,
+  type SampleQuality,
+  sampleQuality,
+} from "./samples.js";
 export { TopKMeter } from "./topk.js";

@@ -10,6 +10,13 @@ export {
 export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
+export {
+  DcganDiscriminator,
+  DcganGenerator,
+  GanDiscriminator,
+  GanGenerator,
+  type GanOptions,
+} from "./gan.js";
 export { type GenerateOptions, GPT, type GPTOptions } from "./gpt.js";
 export { LeNet5 } from "./lenet.js";
 export { MLPMixer, type MLPMixerOptions } from "./mixer.js";

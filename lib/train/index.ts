@@ -18,6 +18,16 @@ export type {
   ValidationEvent,
 } from "./events.js";
 export { EventWriter, type EventWriterOptions } from "./eventWriter.js";
+export {
+  type DiscriminatorNetwork,
+  type GanEvent,
+  type GanFitOptions,
+  GanTrainer,
+  type GanTrainerOptions,
+  type GeneratorNetwork,
+  ganOptimizer,
+} from "./gan.js";
+export * from "./ganLosses.js";
 export { type GradientNormsOptions, gradientNorms } from "./gradientNorms.js";
 export { LearningRateTest, type LearningRateTestOptions } from "./learningRateTest.js";
 export { csvLogger, type TensorBoardOptions, tensorBoard } from "./loggers.js";
@@ -34,5 +44,6 @@ export type {
   StepOptimizer,
   TrainerOptions,
 } from "./options.js";
+export { type GridOptions, imageGridPng, saveImageGrid } from "./pictures.js";
 export type { FitRun } from "./run.js";
 export { Trainer } from "./trainer.js";

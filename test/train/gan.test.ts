@@ -1,0 +1,213 @@
+/** @file GAN losses by their formulas, the gradient penalty as PyTorch has it, the trainer of two networks. */
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cat, data, full, manualSeed, models, nn, optim, randn, type Tensor, tensor, train, zeros } from "napier";
+import { describe, expect, test } from "vitest";
+import { even, fill } from "../models/formula.js";
+
+const f64 = { dtype: "float64" } as const;
+const golden = JSON.parse(readFileSync(new URL("../fixtures/models/gan.json", import.meta.url), "utf8"));
+const near = (got: ArrayLike<number>, want: ArrayLike<number>, bound = 1e-9) => {
+  expect(got.length).toBe(want.length);
+  const size = Math.max(...Array.from(want, Math.abs));
+  for (let i = 0; i < want.length; i++) expect(Math.abs(got[i]! - want[i]!)).toBeLessThanOrEqual(bound * size);
+};
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
+describe("losses", () => {
+  const [real, fake] = [
+    [0.3, -2, 5],
+    [1.5, -0.2, -3],
+  ] as const;
+  const [r, f] = [tensor(real, f64), tensor(fake, f64)];
+  const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+
+  test("the game of cross-entropies", () => {
+    const want = mean(real.map((x) => -Math.log(sigmoid(x)))) + mean(fake.map((x) => -Math.log(1 - sigmoid(x))));
+    near([train.discriminatorLoss(r, f).itemSync()], [want]);
+    near([train.generatorLoss(f).itemSync()], [mean(fake.map((x) => -Math.log(sigmoid(x))))]);
+    near([train.minimaxGeneratorLoss(f).itemSync()], [mean(fake.map((x) => Math.log(1 - sigmoid(x))))]);
+  });
+  test("stays finite where the discriminator is sure", () => {
+    const sure = tensor([500, -500], f64);
+    expect(train.discriminatorLoss(sure, sure).itemSync()).toBe(500);
+    expect(train.generatorLoss(sure).itemSync()).toBe(250);
+  });
+  test("least squares, Wasserstein, features", () => {
+    const ls = 0.5 * mean(real.map((x) => (x - 1) ** 2)) + 0.5 * mean(fake.map((x) => x * x));
+    near([train.lsDiscriminatorLoss(r, f).itemSync()], [ls]);
+    near([train.lsGeneratorLoss(f).itemSync()], [0.5 * mean(fake.map((x) => (x - 1) ** 2))]);
+    near([train.wganDiscriminatorLoss(r, f).itemSync()], [mean([...fake]) - mean([...real])]);
+    near([train.wganGeneratorLoss(f).itemSync()], [-mean([...fake])]);
+    const [a, b] = [
+      tensor(
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        f64,
+      ),
+      tensor(
+        [
+          [0, 0],
+          [2, 2],
+        ],
+        f64,
+      ),
+    ];
+    near([train.featureMatchingLoss(a, b).itemSync()], [(1 + 4) / 2]);
+  });
+  test("noise lies evenly in [-1, 1)", () => {
+    const z = train.sampleNoise(400, 16);
+    expect(z.shape).toEqual([400, 16]);
+    expect(z.min().itemSync()).toBeGreaterThanOrEqual(-1);
+    expect(z.max().itemSync()).toBeLessThan(1);
+    expect(z.mean().itemSync()).toBeCloseTo(0, 1);
+    expect(z.var().itemSync()).toBeCloseTo(1 / 3, 1);
+  });
+});
+
+test("the gradient penalty and its gradient as PyTorch's double backward", () => {
+  const critic = fill(
+    new nn.Sequential(
+      new nn.Conv2d(1, 4, 3, { stride: 2, padding: 1 }),
+      new nn.LeakyReLU(0.2),
+      new nn.Conv2d(4, 6, 3, { padding: 1 }),
+      new nn.Tanh(),
+      new nn.Flatten(),
+      new nn.Linear(96, 5),
+      new nn.Softplus(),
+      new nn.Linear(5, 1),
+    ).to("float64"),
+  );
+  const pictures = (name: string) => tensor(even(name, 192), [3, 1, 8, 8]);
+  const epsilon = tensor([0.25, 0.5, 0.9], [3, 1, 1, 1], f64);
+  const penalty = train.gradientPenalty((x) => critic.forward(x), pictures("real"), pictures("fake"), { epsilon });
+  near([penalty.itemSync()], [golden.penalty]);
+  penalty.backward();
+  for (const [key, p] of critic.namedParameters()) {
+    const want = golden.grads[key] as number[] | undefined;
+    if (want?.some((v) => v !== 0)) near(p.grad!.dataSync(), want, 1e-8);
+  }
+});
+
+test("parameter counts of the assignment", () => {
+  const count = (m: nn.Module) => m.parameters().reduce((n, p) => n + p.size, 0);
+  expect(count(new models.GanDiscriminator())).toBe(267_009);
+  expect(count(new models.GanGenerator({ noiseDim: 4 }))).toBe(1_858_320);
+  expect(count(new models.DcganDiscriminator())).toBe(1_102_721);
+  expect(count(new models.DcganGenerator({ noiseDim: 4 }))).toBe(6_580_801);
+});
+
+test("ganOptimizer: Adam of 1e-3, 0.5, 0.999", () => {
+  const optimizer = train.ganOptimizer(new nn.Linear(2, 2));
+  expect(optimizer).toBeInstanceOf(optim.Adam);
+  expect(optimizer.paramGroups[0]).toMatchObject({ lr: 1e-3, betas: [0.5, 0.999] });
+});
+
+/** Numbers in place of pictures: [n, 2] around (2, -1). */
+class Generator extends nn.Module {
+  net = new nn.Sequential(new nn.Linear(4, 16), new nn.ReLU(), new nn.Linear(16, 2));
+  forward(z: Tensor): Tensor {
+    return this.net.forward(z);
+  }
+}
+class Critic extends nn.Module {
+  net = new nn.Sequential(new nn.Linear(2, 16), new nn.LeakyReLU(0.2), new nn.Linear(16, 1));
+  forward(x: Tensor): Tensor {
+    return this.net.forward(x);
+  }
+}
+const points = () => {
+  const x = randn([200, 2])
+    .mul(0.3)
+    .add(tensor([2, -1]));
+  return new data.DataLoader(new data.TensorDataset([x]), { batchSize: 32, shuffle: true, seed: 1 });
+};
+
+describe("GanTrainer", () => {
+  test.each(["nonsaturating", "least-squares", "wasserstein"] as const)(
+    "%s finds where the points lie",
+    async (loss) => {
+      manualSeed(2);
+      const generator = new Generator();
+      const options = { loss, noiseDim: 4, discriminatorSteps: loss === "wasserstein" ? 3 : 1, ema: 0.95 };
+      const trainer = new train.GanTrainer(generator, new Critic(), options);
+      const events: train.GanEvent[] = [];
+      for await (const event of trainer.fit(points(), { steps: 250, logEvery: 100 })) events.push(event);
+      expect(events.map((e) => e.step)).toEqual([100, 200, 250]);
+      const [x, y] = trainer.sample(300).mean(0).dataSync();
+      expect(Math.hypot(x! - 2, y! + 1)).toBeLessThan(0.6);
+      expect(generator.training).toBe(true);
+    },
+  );
+
+  test("incomplete batches are left out, discriminator steps counted, a grid written", async () => {
+    manualSeed(3);
+    const out = mkdtempSync(join(tmpdir(), "napier-gan-"));
+    let seen = 0;
+    class Counting extends models.GanDiscriminator {
+      override forward(x: Tensor, labels: Tensor | null = null): Tensor {
+        expect(x.shape[0]).toBe(4);
+        seen++;
+        return super.forward(x, labels);
+      }
+    }
+    const small = { imageSize: 8, noiseDim: 4, classes: 3 };
+    const trainer = new train.GanTrainer(new models.GanGenerator(small), new Counting(small), {
+      noiseDim: 4,
+      classes: 3,
+      discriminatorSteps: 2,
+    });
+    const set = new data.TensorDataset([zeros([10, 1, 8, 8]), tensor(new Int32Array(10))]);
+    const events = [];
+    for await (const e of trainer.fit(new data.DataLoader(set, { batchSize: 4 }), {
+      steps: 3,
+      logEvery: 3,
+      out,
+      samples: 9,
+    }))
+      events.push(e);
+    expect(seen).toBe(3 * 2 * 2 + 3); // real and fake in each of its steps, and the generator's
+    expect(readdirSync(out)).toEqual(["samples-000003.png"]);
+    expect(readFileSync(events[0]!.grid!).subarray(1, 4).toString()).toBe("PNG");
+    expect(trainer.sample(5).shape).toEqual([5, 1, 8, 8]);
+  });
+
+  test("the same seed gives the same networks", async () => {
+    const run = async () => {
+      manualSeed(5);
+      const trainer = new train.GanTrainer(new Generator(), new Critic(), { noiseDim: 4 });
+      for await (const _ of trainer.fit(points(), { steps: 5, logEvery: 5 }));
+      return [...trainer.generator.parameters()[0]!.dataSync()];
+    };
+    expect(await run()).toEqual(await run());
+  });
+
+  test("options that cannot be", async () => {
+    // @ts-expect-error: the types refuse it too
+    expect(() => new train.GanTrainer(new Generator(), new Critic(), { loss: "hinge" })).toThrow('got "hinge"');
+    expect(() => new train.GanTrainer(new Generator(), new Critic(), { discriminatorSteps: 0 })).toThrow(
+      "expected discriminatorSteps to be a whole number from 1 up, got 0",
+    );
+    const trainer = new train.GanTrainer(new Generator(), new Critic(), { noiseDim: 4 });
+    const nothing = { async *[Symbol.asyncIterator]() {} };
+    await expect(trainer.fit(nothing, { steps: 1 }).next()).rejects.toThrow("expected a loader with batches");
+    expect(() => new models.GanGenerator({ noiseDim: 4 }).forward(zeros([2, 5]))).toThrow(
+      "expected noise [n,4], got [2,5]",
+    );
+    expect(() => new models.GanGenerator({ noiseDim: 4 }).forward(zeros([2, 4]), zeros([2]))).toThrow(
+      "expected no labels",
+    );
+  });
+});
+
+describe("pictures", () => {
+  test("a grid's bytes: black, white, and what lies outside", async () => {
+    const x = cat([full([1, 1, 2, 2], -1), full([1, 1, 2, 2], 3)]);
+    const png = await train.imageGridPng(x, { columns: 2, padding: 0 });
+    expect(Buffer.from(png).subarray(16, 24).toString("hex")).toBe("0000000400000002");
+    await expect(train.imageGridPng(zeros([2, 2, 4, 4]))).rejects.toThrow("pictures [n,c,h,w] with 1 or 3 channels");
+  });
+});
