@@ -132,11 +132,18 @@ describe("GanTrainer", () => {
     async (loss) => {
       manualSeed(2);
       const generator = new Generator();
-      const options = { loss, noiseDim: 4, discriminatorSteps: loss === "wasserstein" ? 3 : 1, ema: 0.95 };
-      const trainer = new train.GanTrainer(generator, new Critic(), options);
+      const critic = new Critic();
+      const trainer = new train.GanTrainer(generator, critic, {
+        loss,
+        noiseDim: 4,
+        discriminatorSteps: loss === "wasserstein" ? 4 : 1,
+        ema: 0.98,
+        generatorOptimizer: train.ganOptimizer(generator, { lr: loss === "wasserstein" ? 1e-3 : 3e-3 }),
+        discriminatorOptimizer: train.ganOptimizer(critic, { lr: loss === "wasserstein" ? 5e-3 : 3e-3 }),
+      });
       const events: train.GanEvent[] = [];
-      for await (const event of trainer.fit(points(), { steps: 250, logEvery: 100 })) events.push(event);
-      expect(events.map((e) => e.step)).toEqual([100, 200, 250]);
+      for await (const event of trainer.fit(points(), { steps: 450, logEvery: 200 })) events.push(event);
+      expect(events.map((e) => e.step)).toEqual([200, 400, 450]);
       const [x, y] = trainer.sample(300).mean(0).dataSync();
       expect(Math.hypot(x! - 2, y! + 1)).toBeLessThan(0.6);
       expect(generator.training).toBe(true);
