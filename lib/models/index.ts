@@ -7,6 +7,7 @@ export {
   rotary,
   sinusoidal,
 } from "./attention.js";
+export { Autoencoder, type AutoencoderOptions, VAE, type VaeLossOptions, type VaeOutput } from "./autoencoder.js";
 export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
@@ -19,6 +20,7 @@ export {
 } from "./gan.js";
 export { type GenerateOptions, GPT, type GPTOptions } from "./gpt.js";
 export { LeNet5 } from "./lenet.js";
+export { type MaeOutput, MaskedAutoencoder, type MaskedAutoencoderOptions } from "./mae.js";
 export { MLPMixer, type MLPMixerOptions } from "./mixer.js";
 export { MLP, type MLPOptions } from "./mlp.js";
 export { MobileNetV2, type MobileNetV2Options } from "./mobilenet.js";
@@ -30,4 +32,12 @@ export { ThreeLayerConvNet, type ThreeLayerConvNetOptions } from "./threeLayer.j
 export { UNet, type UNetOptions } from "./unet.js";
 export { VGG, VGG_11, VGG_16, VGG_SMALL, type VGGOptions, type VGGPlan } from "./vgg.js";
 export { Mlp, PatchEmbed, VisionTransformer, type VisionTransformerOptions } from "./vit.js";
+export {
+  type Quantized,
+  type QuantizerOptions,
+  VectorQuantizer,
+  VQVAE,
+  type VQVAEOptions,
+  type VqvaeOutput,
+} from "./vqvae.js";
 export { WideResNet, type WideResNetOptions } from "./wideResnet.js";

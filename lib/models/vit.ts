@@ -110,7 +110,24 @@ class Attention extends Module {
   }
 }
 
-class Block extends Module {
+/** What a block is told beside its width. */
+export interface BlockOptions {
+  /** Divides the width. */
+  heads: number;
+  /** Hidden units of the mlp in multiples of the width. Default 4. */
+  mlpRatio?: number;
+  /** Default 0. */
+  dropout?: number;
+  /** Of the attention's weights. Default 0. */
+  attentionDropout?: number;
+  /** Probability that a branch is left out. Default 0. */
+  path?: number;
+  /** Of the normalisations. Default 1e-6. */
+  eps?: number;
+}
+
+/** A pre-norm transformer block under timm's keys. Shared with MaskedAutoencoder. */
+export class TransformerBlock extends Module {
   readonly norm1: LayerNorm;
   readonly attn: Attention;
   readonly norm2: LayerNorm;
@@ -119,14 +136,13 @@ class Block extends Module {
 
   constructor(
     dim: number,
-    o: { heads: number; mlpRatio: number; dropout: number; attentionDropout: number },
-    path: number,
+    { heads, mlpRatio = 4, dropout = 0, attentionDropout = 0, path = 0, eps = EPS }: BlockOptions,
   ) {
     super();
-    this.norm1 = new LayerNorm(dim, { eps: EPS });
-    this.attn = new Attention(dim, o.heads, o.dropout, o.attentionDropout);
-    this.norm2 = new LayerNorm(dim, { eps: EPS });
-    this.mlp = new Mlp(dim, Math.round(dim * o.mlpRatio), o.dropout);
+    this.norm1 = new LayerNorm(dim, { eps });
+    this.attn = new Attention(dim, heads, dropout, attentionDropout);
+    this.norm2 = new LayerNorm(dim, { eps });
+    this.mlp = new Mlp(dim, Math.round(dim * mlpRatio), dropout);
     this.dropPath = new StochasticDepth(path);
   }
 
@@ -210,7 +226,7 @@ export class VisionTransformer extends Module {
     this.blocks = new Sequential(
       ...Array.from({ length: depth }, (_, i) => {
         const path = (stochasticDepth * i) / Math.max(1, depth - 1);
-        return new Block(dim, { heads, mlpRatio, dropout, attentionDropout }, path);
+        return new TransformerBlock(dim, { heads, mlpRatio, dropout, attentionDropout, path });
       }),
     );
     this.norm = new LayerNorm(dim, { eps: EPS });

@@ -1,5 +1,5 @@
 /** @file Optimizers beyond their numbers: groups, state and resume, failed gradients, scopes, wrong arguments. */
-import { optim, scope, type Tensor, tensor, zeros } from "napier";
+import { nn, ones, optim, scope, type Tensor, tensor, zeros } from "napier";
 import { describe, expect, test } from "vitest";
 
 const leaf = (values: number[], dtype: "float32" | "float64" = "float32") =>
@@ -94,6 +94,23 @@ describe("state", () => {
 });
 
 describe("steps", () => {
+  test("frozen parameters may be among them: they stay", () => {
+    const model = new nn.Sequential(new nn.Linear(2, 2), new nn.Linear(2, 1));
+    model.at(0).requiresGrad_(false);
+    const optimizer = new optim.Adam(model.parameters(), { lr: 0.1 });
+    const [frozen, learned] = [model.at(0), model.at(1)].map((m) => m.parameters()[0]!);
+    const before = [frozen!, learned!].map((p) => [...p.dataSync()]);
+    optimizer.zeroGrad();
+    model
+      .forward(ones([3, 2]))
+      .sum()
+      .backward();
+    optimizer.step();
+    optimizer.zeroGrad();
+    expect([...frozen!.dataSync()]).toEqual(before[0]);
+    expect([...learned!.dataSync()]).not.toEqual(before[1]);
+  });
+
   test("zeroGrad sets gradients to null, and a step without gradients changes nothing", () => {
     const w = leaf([1, 2]);
     const optimizer = new optim.Adam([w]);
