@@ -88,6 +88,16 @@ export {
 export { IterableDataset, type IterableDatasetOptions } from "./stream.js";
 export { type ColumnType, type CsvOptions, csvDataset, TableDataset } from "./table.js";
 export {
+  type BytePairOptions,
+  type BytePairState,
+  BytePairTokenizer,
+  CAPTION_TOKENS,
+  CharTokenizer,
+  GPT2_PATTERN,
+  type Tokenizer,
+  WordTokenizer,
+} from "./tokenizer.js";
+export {
   Compose,
   Normalize,
   RandomCrop,
