@@ -50,6 +50,7 @@ export {
   type RegressionScores,
   r2,
 } from "./regression.js";
+export { type RetrievalScores, recallAtK } from "./retrieval.js";
 export {
   type BleuOptions,
   bitsPerDimension,

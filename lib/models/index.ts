@@ -8,6 +8,22 @@ export {
   sinusoidal,
 } from "./attention.js";
 export { Autoencoder, type AutoencoderOptions, VAE, type VaeLossOptions, type VaeOutput } from "./autoencoder.js";
+export {
+  type BeamOptions,
+  beamSearch,
+  type Caption,
+  Captioner,
+  type CaptionerOptions,
+  type CaptionOptions,
+  type CaptionState,
+  type CaptionTokens,
+  greedyCaption,
+  RecurrentCaptioner,
+  type RecurrentCaptionerOptions,
+  TransformerCaptioner,
+  type TransformerCaptionerOptions,
+} from "./captioner.js";
+export { CLIP, type ClipOptions, TextEncoder, type TextEncoderOptions } from "./clip.js";
 export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
