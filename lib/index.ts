@@ -21,6 +21,8 @@ export { type Device, type DeviceInfo, devices } from "./devices.js";
 /** Diffusion: processes, schedules, samplers. */
 export * as diffusion from "./diffusion/index.js";
 export { ShapeError } from "./errors.js";
+/** Looking inside networks: saliency, Grad-CAM, adversarial pictures, style transfer. */
+export * as explain from "./explain/index.js";
 export * from "./gradcheck.js";
 export { enableGrad, type GradientHook, isGradEnabled, noGrad } from "./graph.js";
 /** Files of tensors: safetensors and npy, written atomically. */

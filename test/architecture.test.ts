@@ -41,7 +41,7 @@ const ORDER = [
   ["nn"],
   ["optim", "data", "io", "viz", "metrics"],
   ["profile", "anomaly"],
-  ["models", "diffusion"],
+  ["models", "diffusion", "explain"],
   ["train"],
   ["classic"],
   ["index"],

@@ -1,0 +1,21 @@
+/** Looking inside networks, as users import it: `import { explain } from "napier"`. */
+export {
+  type ClassPictureOptions,
+  classPicture,
+  type FoolingOptions,
+  fgsm,
+  foolingPicture,
+  gradCam,
+  type PgdOptions,
+  pgd,
+  saliency,
+} from "./gradients.js";
+export { activations, attentionRollout, filterPictures, scaledToUnit } from "./layers.js";
+export {
+  contentLoss,
+  gramMatrix,
+  type StyleTransferOptions,
+  styleLoss,
+  styleTransfer,
+  totalVariationLoss,
+} from "./style.js";

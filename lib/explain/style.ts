@@ -1,0 +1,131 @@
+/**
+ * Style transfer (Gatys, Ecker & Bethge, "Image style transfer using convolutional neural networks", 2016), with CS231n's
+ * scaling of the losses.
+ */
+import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
+import { Adam } from "../optim/index.js";
+import type { Tensor } from "../tensor.js";
+
+/** weight times the sum of (now - content)^2 over the maps. */
+export const contentLoss = (now: Tensor, content: Tensor, weight = 1): Tensor =>
+  now.sub(content).square().sum().mul(weight);
+
+/**
+ * Products of maps with each other, summed over places: [n, c, h, w] to [n, c, c].
+ *
+ * @param options normalize: divided by c h w. Default true
+ */
+export function gramMatrix(maps: Tensor, { normalize = true }: { normalize?: boolean } = {}): Tensor {
+  expect(maps.ndim === 4, "gramMatrix", "maps [n,c,h,w]", show(maps.shape));
+  const [n, c, h, w] = maps.shape as [number, number, number, number];
+  const rows = maps.reshape([n, c, h * w]);
+  const gram = rows.matmul(rows.transpose(1, 2));
+  return normalize ? gram.div(c * h * w) : gram;
+}
+
+/** Sum over layers of weight times the squares of the Gram matrices' difference. */
+export const styleLoss = (now: readonly Tensor[], style: readonly Tensor[], weights: readonly number[]): Tensor => {
+  const fits = now.length > 0 && now.length === style.length && now.length === weights.length;
+  expect(
+    fits,
+    "styleLoss",
+    "as many maps, Gram matrices and weights",
+    `${now.length}, ${style.length}, ${weights.length}`,
+  );
+  return now
+    .map((maps, i) => gramMatrix(maps).sub(style[i]!).square().sum().mul(weights[i]!))
+    .reduce((a, b) => a.add(b));
+};
+
+/** weight times the squares of differences between pixels below and beside each other. */
+export function totalVariationLoss(x: Tensor, weight = 1): Tensor {
+  expect(x.ndim === 4, "totalVariationLoss", "pictures [n,c,h,w]", show(x.shape));
+  const down = x.slice(null, null, [1]).sub(x.slice(null, null, [0, -1]));
+  const across = x.slice(null, null, null, [1]).sub(x.slice(null, null, null, [0, -1]));
+  return down.square().sum().add(across.square().sum()).mul(weight);
+}
+
+/** Options of styleTransfer(). */
+export interface StyleTransferOptions {
+  /** Which of the maps is the content. Default the last but one. */
+  contentLayer?: number;
+  /** Default 6e-2. */
+  contentWeight?: number;
+  /** Which of the maps are the style. Default: all. */
+  styleLayers?: readonly number[];
+  /** One a style layer. Default 1,000 each. */
+  styleWeights?: readonly number[];
+  /** Default 2e-2. */
+  tvWeight?: number;
+  /** Default 200. */
+  steps?: number;
+  /** Of Adam; a tenth of it in the last tenth. Default 0.05. */
+  learningRate?: number;
+  /** Bounds of a pixel. Default [-1.5, 1.5]. */
+  range?: readonly [low: number, high: number];
+  /** Called and awaited every `logEvery` steps. */
+  onStep?: (step: number, loss: number, picture: Tensor) => void | Promise<void>;
+  /** Default 50. */
+  logEvery?: number;
+}
+
+/**
+ * The content of one picture in the style of another.
+ *
+ * @param maps a picture [1, c, h, w] to the maps of some layers of a network
+ * @returns [1, c, h, w]
+ */
+export async function styleTransfer(
+  maps: (x: Tensor) => readonly Tensor[],
+  content: Tensor,
+  style: Tensor,
+  {
+    contentLayer,
+    contentWeight = 6e-2,
+    styleLayers,
+    styleWeights,
+    tvWeight = 2e-2,
+    steps = 200,
+    learningRate = 0.05,
+    range = [-1.5, 1.5],
+    onStep,
+    logEvery = 50,
+  }: StyleTransferOptions = {},
+): Promise<Tensor> {
+  expect(Number.isSafeInteger(steps) && steps >= 1, "styleTransfer", "steps from 1 up", `${steps}`);
+  const contentMaps = noGrad(() => [...maps(content)]);
+  const at = contentLayer ?? Math.max(0, contentMaps.length - 2);
+  const layers = styleLayers ?? contentMaps.map((_, i) => i);
+  const good = [at, ...layers].every((i) => Number.isInteger(i) && i >= 0 && i < contentMaps.length);
+  expect(good, "styleTransfer", `layers from 0 to ${contentMaps.length - 1}`, `${at} and [${layers}]`);
+  const weights = styleWeights ?? layers.map(() => 1000);
+  const grams = noGrad(() => {
+    const all = maps(style);
+    return layers.map((i) => gramMatrix(all[i]!));
+  });
+  const picture = content.detach().clone().requiresGrad_();
+  const optimizer = new Adam([picture], { lr: learningRate });
+  for (let step = 1; step <= steps; step++) {
+    if (step === Math.ceil(0.9 * steps)) optimizer.paramGroups[0]!.lr = learningRate / 10;
+    noGrad(() => picture.copy_(picture.clamp(...range)));
+    optimizer.zeroGrad();
+    const now = maps(picture);
+    const loss = contentLoss(now[at]!, contentMaps[at]!, contentWeight)
+      .add(
+        styleLoss(
+          layers.map((i) => now[i]!),
+          grams,
+          weights,
+        ),
+      )
+      .add(totalVariationLoss(picture, tvWeight));
+    loss.backward();
+    optimizer.step();
+    if (step % logEvery === 0 || step === steps) {
+      const value = await loss.item();
+      await onStep?.(step, value, picture.detach());
+    }
+  }
+  return noGrad(() => picture.clamp(...range));
+}
