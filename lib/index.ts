@@ -54,3 +54,5 @@ export { shapesOnly } from "./shapes.js";
 export { type ArrayOf, type NestedNumbers, Tensor, type TypedArray } from "./tensor.js";
 /** The trainer, its events and metrics. */
 export * as train from "./train/index.js";
+/** Search over hyper-parameters: grid, random, TPE, successive halving, k-fold. */
+export * as tune from "./tune/index.js";

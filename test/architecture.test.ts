@@ -41,7 +41,7 @@ const ORDER = [
   ["nn"],
   ["optim", "data", "io", "viz", "metrics"],
   ["profile", "anomaly"],
-  ["models", "diffusion", "explain"],
+  ["models", "diffusion", "explain", "tune"],
   ["train"],
   ["classic"],
   ["index"],
