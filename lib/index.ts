@@ -41,6 +41,8 @@ export {
 export * as metrics from "./metrics/index.js";
 /** Named models with their configurations. */
 export * as models from "./models/index.js";
+/** Architecture search: random, evolution, DARTS. */
+export * as nas from "./nas/index.js";
 export type { DType, IntegerDType } from "./native.js";
 /** Modules, layers, losses as modules, initial values. */
 export * as nn from "./nn/index.js";

@@ -42,6 +42,7 @@ const ORDER = [
   ["optim", "data", "io", "viz", "metrics"],
   ["profile", "anomaly"],
   ["models", "diffusion", "explain", "tune"],
+  ["nas"],
   ["train"],
   ["classic"],
   ["index"],

@@ -145,7 +145,9 @@ describe("files", () => {
     const search = tune.search(() => 1, space, {
       trials: 50,
       signal: controller.signal,
-      onTrial: ({ number }) => number === 4 && (controller.abort() as never),
+      onTrial: ({ number }) => {
+        if (number === 4) controller.abort();
+      },
     });
     await expect(search).rejects.toThrow("aborted after 5 of 50 trials");
   });

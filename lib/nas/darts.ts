@@ -1,0 +1,165 @@
+/**
+ * DARTS (Liu, Simonyan & Yang 2018): weights are trained on one half of the data and alphas on the other, in turns.
+ *
+ * Second order: alphas follow the gradient behind a step of the weights, w' = w - xi dL_train; its second derivative is taken
+ * by a difference of two gradients, as in the paper (equation 8).
+ */
+import { grad } from "../autograd.js";
+import { expect } from "../errors.js";
+import { noGrad } from "../graph.js";
+import { scope } from "../memory.js";
+import { crossEntropy } from "../ops/losses/classes.js";
+import { Adam, clipGradNorm, SGD } from "../optim/index.js";
+import type { Tensor } from "../tensor.js";
+import type { SuperNetwork } from "./network.js";
+import type { Genotype } from "./space.js";
+
+/** Options of darts(). */
+export interface DartsOptions {
+  /** Of the weights; one of alphas before each. */
+  steps: number;
+  /** 1: alphas see the weights as they are; 2: behind their next step. Default 1. */
+  order?: 1 | 2;
+  /** Of the weights (SGD, momentum 0.9), falling to 0.001 by a cosine. Default 0.025. */
+  lr?: number;
+  /** Default 3e-4. */
+  weightDecay?: number;
+  /** Of alphas (Adam, betas 0.5 and 0.999). Default 3e-4. */
+  alphaLr?: number;
+  /** Default 1e-3. */
+  alphaWeightDecay?: number;
+  /** Greatest norm of the weights' gradient. Default 5. */
+  clipNorm?: number;
+  /** Called and awaited every `logEvery` steps. */
+  onStep?: (step: number, losses: { train: number; validation: number }) => void | Promise<void>;
+  /** Default 50. */
+  logEvery?: number;
+}
+
+/** Batches [pictures, labels], as often as they are asked for. */
+export type Batches = AsyncIterable<readonly Tensor[]>;
+
+/** What darts() found. */
+export interface DartsResult {
+  /** The likeliest operations. */
+  genotype: Genotype;
+  /** Of the last step. */
+  losses: { train: number; validation: number };
+}
+
+/** A loader's batches again and again. */
+async function* endless(source: Batches): AsyncGenerator<readonly Tensor[], never, undefined> {
+  for (;;) {
+    let any = false;
+    for await (const batch of source) {
+      any = true;
+      yield batch;
+    }
+    if (!any) throw new Error("darts: expected loaders with batches, got none");
+  }
+}
+
+/**
+ * Trains a super network and reads its cell.
+ *
+ * @param train batches for the weights
+ * @param validation batches for alphas, of other examples
+ */
+export async function darts(
+  model: SuperNetwork,
+  train: Batches,
+  validation: Batches,
+  {
+    steps,
+    order = 1,
+    lr = 0.025,
+    weightDecay = 3e-4,
+    alphaLr = 3e-4,
+    alphaWeightDecay = 1e-3,
+    clipNorm = 5,
+    onStep,
+    logEvery = 50,
+  }: DartsOptions,
+): Promise<DartsResult> {
+  expect(Number.isSafeInteger(steps) && steps >= 1, "darts", "steps from 1 up", `${steps}`);
+  expect(order === 1 || order === 2, "darts", "an order of 1 or 2", `${order}`);
+  const weights = model.weights();
+  const optimizer = new SGD(weights, { lr, momentum: 0.9, weightDecay });
+  const alphaOptimizer = new Adam([model.alphas], { lr: alphaLr, betas: [0.5, 0.999], weightDecay: alphaWeightDecay });
+  const lossOf = ([x, y]: readonly Tensor[]) => crossEntropy(model.forward(x!), y!);
+  const [own, other] = [endless(train), endless(validation)];
+  let losses = { train: Number.NaN, validation: Number.NaN };
+  model.train();
+  for (let step = 1; step <= steps; step++) {
+    const rate = 0.001 + ((lr - 0.001) * (1 + Math.cos((Math.PI * (step - 1)) / steps))) / 2;
+    optimizer.paramGroups[0]!.lr = rate;
+    const [batch, held] = [(await own.next()).value, (await other.next()).value];
+    const both = scope(() => {
+      const value =
+        order === 1
+          ? firstOrder(model, () => lossOf(held))
+          : secondOrder(
+              model,
+              weights,
+              () => lossOf(batch),
+              () => lossOf(held),
+              rate,
+              weightDecay,
+            );
+      alphaOptimizer.step();
+      optimizer.zeroGrad();
+      const loss = lossOf(batch);
+      const slopes = grad(loss, weights);
+      weights.forEach((w, i) => {
+        w.grad = slopes[i]!;
+      });
+      clipGradNorm(weights, clipNorm);
+      optimizer.step();
+      return [loss.detach(), value] as const;
+    });
+    for (const t of [...batch, ...held]) t.free();
+    const wanted = step % logEvery === 0 || step === steps;
+    const [a, b] = wanted ? await Promise.all(both.map((t) => t.item())) : [await both[0].item(), losses.validation];
+    losses = { train: a!, validation: b! };
+    for (const t of both) t.free();
+    if (wanted) await onStep?.(step, losses);
+  }
+  return { genotype: await model.genotype(), losses };
+}
+
+/** Gradient of alphas at the weights as they are; answers the loss. */
+function firstOrder(model: SuperNetwork, validation: () => Tensor): Tensor {
+  const loss = validation();
+  model.alphas.grad = grad(loss, [model.alphas])[0]!;
+  return loss.detach();
+}
+
+/** @internal Gradient of alphas behind one step of the weights, which are put back; answers the loss there. */
+export function secondOrder(
+  model: SuperNetwork,
+  weights: Tensor[],
+  train: () => Tensor,
+  validation: () => Tensor,
+  rate: number,
+  weightDecay: number,
+): Tensor {
+  const kept = noGrad(() => weights.map((w) => w.detach().clone()));
+  const set = (value: (i: number) => Tensor) => noGrad(() => weights.forEach((w, i) => void w.copy_(value(i))));
+  const slopes = grad(train(), weights);
+  set((i) => kept[i]!.sub(slopes[i]!.add(kept[i]!.mul(weightDecay)).mul(rate)));
+  const loss = validation();
+  const [alphaSlope, ...weightSlopes] = grad(loss, [model.alphas, ...weights]);
+  const norm = weightSlopes
+    .reduce((sum, g) => sum.add(g.square().sum()), alphaSlope!.mul(0).sum())
+    .sqrt()
+    .add(1e-12);
+  const epsilon = norm.pow(-1).mul(0.01);
+  const slopeAt = (sign: 1 | -1) => {
+    set((i) => kept[i]!.add(weightSlopes[i]!.mul(epsilon).mul(sign)));
+    return grad(train(), [model.alphas])[0]!;
+  };
+  const [plus, minus] = [slopeAt(1), slopeAt(-1)];
+  set((i) => kept[i]!);
+  model.alphas.grad = noGrad(() => alphaSlope!.sub(plus.sub(minus).div(epsilon.mul(2)).mul(rate)));
+  return loss.detach();
+}

@@ -1,0 +1,94 @@
+/**
+ * Search over cells: at random, and by regularised evolution (Real et al., "Regularized evolution for image classifier
+ * architecture search", 2018). What a cell is worth is the caller's to say: usually the accuracy of a CellNetwork after some
+ * steps of training.
+ */
+import { expect } from "../errors.js";
+import { Stream } from "../tune/random.js";
+import { EDGES, type Genotype, OPERATIONS } from "./space.js";
+
+/** What a cell is worth: more is better. */
+export type Evaluate = (genotype: Genotype, trial: number) => number | Promise<number>;
+
+/** A cell that was looked at. */
+export interface Evaluated {
+  genotype: Genotype;
+  score: number;
+}
+
+/** What a search found. */
+export interface SearchResult {
+  best: Evaluated;
+  /** In the order in which they were looked at. */
+  history: Evaluated[];
+}
+
+/** Options of both searches. */
+export interface NasOptions {
+  /** Cells to look at. Default 30. */
+  trials?: number;
+  /** Default 0. */
+  seed?: number;
+  /** Called and awaited behind each cell. */
+  onTrial?: (trial: number, evaluated: Evaluated) => void | Promise<void>;
+}
+
+/** Options of evolve(). */
+export interface EvolutionOptions extends NasOptions {
+  /** Cells that live at once. Default 10. */
+  population?: number;
+  /** Cells that a parent is the best of. Default 3. */
+  sample?: number;
+}
+
+const randomGenotype = (stream: Stream): Genotype => EDGES.map(() => OPERATIONS[stream.below(OPERATIONS.length)]!);
+
+/** One edge gets another operation. */
+function mutated(genotype: Genotype, stream: Stream): Genotype {
+  const edge = stream.below(EDGES.length);
+  const others = OPERATIONS.filter((operation) => operation !== genotype[edge]);
+  return genotype.map((operation, i) => (i === edge ? others[stream.below(others.length)]! : operation));
+}
+
+async function run(
+  op: string,
+  evaluate: Evaluate,
+  { trials = 30, seed = 0, onTrial }: NasOptions,
+  next: (history: readonly Evaluated[], stream: Stream) => Genotype,
+): Promise<SearchResult> {
+  expect(Number.isSafeInteger(trials) && trials >= 1, op, "trials from 1 up", `${trials}`);
+  const history: Evaluated[] = [];
+  for (let i = 0; i < trials; i++) {
+    const genotype = next(history, new Stream(seed, i));
+    const score = await evaluate(genotype, i);
+    expect(typeof score === "number" && !Number.isNaN(score), op, "evaluate to answer a number", `${score}`);
+    const evaluated = { genotype, score };
+    history.push(evaluated);
+    await onTrial?.(i, evaluated);
+  }
+  return { best: history.reduce((a, b) => (b.score > a.score ? b : a)), history };
+}
+
+/**
+ * Cells at random.
+ *
+ * @example
+ * const { best } = await nas.randomSearch((cell) => cell.filter((o) => o === "conv3x3").length, { trials: 20 });
+ */
+export const randomSearch = (evaluate: Evaluate, options: NasOptions = {}): Promise<SearchResult> =>
+  run("randomSearch", evaluate, options, (_, stream) => randomGenotype(stream));
+
+/** Evolution that lets the oldest die: the best of a few is changed at one edge and takes the oldest's place (Real et al. 2018). */
+export function evolve(
+  evaluate: Evaluate,
+  { population = 10, sample = 3, ...options }: EvolutionOptions = {},
+): Promise<SearchResult> {
+  const good = Number.isSafeInteger(population) && Number.isSafeInteger(sample) && sample >= 1 && sample <= population;
+  expect(good, "evolve", "a sample from 1 to the population", `${sample} of ${population}`);
+  return run("evolve", evaluate, options, (history, stream) => {
+    if (history.length < population) return randomGenotype(stream);
+    const living = history.slice(-population);
+    const drawn = Array.from({ length: sample }, () => living[stream.below(population)]!);
+    return mutated(drawn.reduce((a, b) => (b.score > a.score ? b : a)).genotype, stream);
+  });
+}

@@ -1,0 +1,151 @@
+/** @file Architecture search: the space, its networks, evolution against chance, DARTS's gradients against differences. */
+import { data, manualSeed, nas, nn, noGrad, optim, randn, type Tensor, tensor } from "napier";
+import { describe, expect, test } from "vitest";
+import { secondOrder } from "#lib/nas/darts.js";
+
+const cell: nas.Genotype = ["conv3x3", "skip", "conv1x1", "none", "avgpool3x3", "conv3x3"];
+const small = { inChannels: 1, classes: 2, channels: 4, stages: 2 };
+
+/** Bars: class 0 lies, class 1 stands. */
+function bars(n: number): [Tensor, Tensor] {
+  const pixels = Float32Array.from({ length: n * 64 }, (_, i) => {
+    const [k, row, column] = [i >> 6, (i >> 3) & 7, i & 7];
+    return (k % 2 === 0 ? row : column) % 4 < 2 ? 1 : -1;
+  });
+  return [
+    tensor(pixels, [n, 1, 8, 8]).add(randn([n, 1, 8, 8]).mul(0.5)),
+    tensor(Int32Array.from({ length: n }, (_, i) => i % 2)),
+  ];
+}
+
+describe("networks of cells", () => {
+  test("a cell's sums by hand: only skips", () => {
+    // 1 = 0; 2 = 0 + 1 = 2x; 3 = 0 + 1 + 2 = 4x
+    const model = new nas.CellNetwork(["skip", "skip", "skip", "skip", "skip", "skip"], small);
+    const x = randn([2, 4, 3, 3]);
+    const y = (model.body.at(0) as nn.Layer).forward(x);
+    expect(y.sub(x.mul(4)).abs().max().itemSync()).toBe(0);
+    const none = new nas.CellNetwork(["none", "none", "none", "none", "none", "none"], small);
+    expect((none.body.at(0) as nn.Layer).forward(x).abs().max().itemSync()).toBe(0);
+  });
+
+  test("a found cell is trained alone", () => {
+    manualSeed(1);
+    const model = new nas.CellNetwork(cell, small);
+    const [x, y] = bars(16);
+    const optimizer = new optim.Adam(model.parameters(), { lr: 1e-2 });
+    for (let i = 0; i < 30; i++) {
+      optimizer.zeroGrad();
+      nn.crossEntropy(model.forward(x), y).backward();
+      optimizer.step();
+    }
+    expect(nn.crossEntropy(model.forward(x), y).itemSync()).toBeLessThan(0.1);
+    // @ts-expect-error: the types refuse it too
+    expect(() => new nas.CellNetwork(["conv5x5"])).toThrow("6 operations of none, skip, conv1x1");
+  });
+});
+
+describe("random search and evolution", () => {
+  // Worth the number of 3x3 convolutions, less what none costs: 6 at best, by one cell of 15,625.
+  const worth: nas.Evaluate = (g) => g.filter((o) => o === "conv3x3").length - g.filter((o) => o === "none").length;
+
+  test("evolution beats chance at the same budget, on the mean of seeds; both repeat", async () => {
+    const mean = async (search: typeof nas.evolve) => {
+      let sum = 0;
+      for (let seed = 0; seed < 8; seed++) sum += (await search(worth, { trials: 60, seed })).best.score;
+      return sum / 8;
+    };
+    expect(await mean(nas.evolve)).toBeGreaterThan((await mean(nas.randomSearch)) + 0.5);
+    const [a, b] = [await nas.evolve(worth, { trials: 30, seed: 4 }), await nas.evolve(worth, { trials: 30, seed: 4 })];
+    expect(a.history).toEqual(b.history);
+    expect(a.history).toHaveLength(30);
+  });
+
+  test("a child differs from a living parent at one edge", async () => {
+    const { history } = await nas.evolve(worth, { trials: 25, population: 5, sample: 2 });
+    for (let i = 5; i < 25; i++) {
+      const living = history.slice(i - 5, i);
+      const differences = living.map((p) => p.genotype.filter((o, e) => o !== history[i]!.genotype[e]).length);
+      expect(Math.min(...differences)).toBeLessThanOrEqual(1);
+    }
+    expect(() => nas.evolve(worth, { population: 2, sample: 3 })).toThrow(
+      "a sample from 1 to the population, got 3 of 2",
+    );
+    await expect(nas.randomSearch(() => Number.NaN)).rejects.toThrow("evaluate to answer a number, got NaN");
+  });
+});
+
+describe("DARTS", () => {
+  test("the second-order gradient is that of the loss behind a step", () => {
+    manualSeed(2);
+    const model = new nas.SuperNetwork({ ...small, channels: 2, stages: 1 }).to("float64");
+    const [xs, ys] = bars(4);
+    const [xv, yv] = bars(6);
+    const lossOf = (x: Tensor, y: Tensor) => nn.crossEntropy(model.forward(x.to("float64")), y);
+    const rate = 0.05;
+    const weights = model.weights();
+    const before = weights.map((w) => w.detach().clone());
+    const value = secondOrder(
+      model,
+      weights,
+      () => lossOf(xs, ys),
+      () => lossOf(xv, yv),
+      rate,
+      0,
+    );
+    weights.forEach((w, i) => {
+      expect(w.sub(before[i]!).abs().max().itemSync()).toBe(0);
+    });
+    const got = model.alphas.grad!.dataSync();
+    // The definition: L_val(w - rate dL_train(w, alpha), alpha) by differences of alpha.
+    const behind = (): number => {
+      for (const w of weights) w.grad = null;
+      model.alphas.grad = null;
+      lossOf(xs, ys).backward();
+      const step = new optim.SGD(weights, { lr: rate });
+      step.step();
+      const loss = lossOf(xv, yv).itemSync();
+      weights.forEach((w, i) => {
+        noGrad(() => w.copy_(before[i]!));
+        w.grad = null;
+      });
+      return loss;
+    };
+    expect(value.itemSync()).toBeCloseTo(behind(), 10);
+    const alphas = model.alphas.detach().clone();
+    for (const at of [1, 8, 18, 27]) {
+      const moved = (by: number) => {
+        const values = alphas.dataSync("float64").slice();
+        values[at]! += by;
+        noGrad(() => model.alphas.copy_(tensor(values, [...alphas.shape])));
+        const loss = behind();
+        noGrad(() => model.alphas.copy_(alphas));
+        return loss;
+      };
+      const slope = (moved(1e-4) - moved(-1e-4)) / 2e-4;
+      expect(Math.abs(got[at]! - slope)).toBeLessThan(1e-3 * Math.max(0.01, Math.abs(slope)));
+    }
+  });
+
+  test.each([1, 2] as const)("order %i: losses fall, and a cell comes out that can be trained", async (order) => {
+    manualSeed(3);
+    const model = new nas.SuperNetwork({ ...small, stages: 1 });
+    const loader = (seed: number) => {
+      const [x, y] = bars(32);
+      return new data.DataLoader(new data.TensorDataset([x, y]), { batchSize: 8, shuffle: true, seed });
+    };
+    const seen: number[] = [];
+    const { genotype, losses } = await nas.darts(model, loader(1), loader(2), {
+      steps: order === 1 ? 30 : 15,
+      order,
+      lr: 0.1,
+      alphaLr: 0.05,
+      logEvery: 5,
+      onStep: (_, l) => void seen.push(l.train),
+    });
+    expect(seen.at(-1)!).toBeLessThan(seen[0]!);
+    expect(losses.validation).toBeLessThan(Math.log(2));
+    expect(genotype).not.toContain("none");
+    expect(new nas.CellNetwork(genotype, small).forward(randn([2, 1, 8, 8])).shape).toEqual([2, 2]);
+  });
+});
