@@ -142,6 +142,7 @@ export function secondOrder(
   validation: () => Tensor,
   rate: number,
   weightDecay: number,
+  difference = 0.01, // length of the way that the gradients are compared over, as in the paper
 ): Tensor {
   const kept = noGrad(() => weights.map((w) => w.detach().clone()));
   const set = (value: (i: number) => Tensor) => noGrad(() => weights.forEach((w, i) => void w.copy_(value(i))));
@@ -153,7 +154,7 @@ export function secondOrder(
     .reduce((sum, g) => sum.add(g.square().sum()), alphaSlope!.mul(0).sum())
     .sqrt()
     .add(1e-12);
-  const epsilon = norm.pow(-1).mul(0.01);
+  const epsilon = norm.pow(-1).mul(difference);
   const slopeAt = (sign: 1 | -1) => {
     set((i) => kept[i]!.add(weightSlopes[i]!.mul(epsilon).mul(sign)));
     return grad(train(), [model.alphas])[0]!;
