@@ -33,6 +33,9 @@ export const rivals = here("../../../bench/rivals/");
 /** Debian's interpreter, whose packages are the rivals. */
 export const python = "/usr/bin/python3";
 
+/** A script of bench/contenders in a process of its own. */
+export const node = (name: string, script: string, args: string[] = [], env: NodeJS.ProcessEnv = {}): Contender =>
+  contender(name, process.execPath, [here(`./contenders/${script}`), ...args], env);
+
 /** napier in a process of its own. */
-export const ours = (name = "napier", env: NodeJS.ProcessEnv = {}): Contender =>
-  contender(name, process.execPath, [here("./contenders/napier.js")], env);
+export const ours = (name = "napier", env: NodeJS.ProcessEnv = {}): Contender => node(name, "napier.js", [], env);
