@@ -3,10 +3,11 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Case } from "./cases.js";
+import type { Answer } from "./contenders/serve.js";
 
 export interface Contender {
   name: string;
-  run(c: Case, budget: number): Promise<number[]>;
+  run(c: Case, budget: number): Promise<Answer>;
   close(): void;
 }
 
@@ -19,9 +20,9 @@ export function contender(name: string, command: string, args: string[], env: No
       child.stdin.write(`${JSON.stringify({ c, budget: ms })}\n`);
       const { value, done } = await lines.next();
       if (done) throw new Error(`${name} ended at ${c.name}`);
-      const answer = JSON.parse(value) as { ms?: number[]; error?: string };
+      const answer = JSON.parse(value) as Answer;
       if (answer.error) console.error(`  ${name}, ${c.name}: ${answer.error}`);
-      return answer.ms ?? [];
+      return answer;
     },
     close: () => child.stdin.end(),
   };

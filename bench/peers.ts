@@ -63,7 +63,7 @@ const NPM = "npm install --prefix bench/rivals --ignore-scripts";
 export const PEERS: Record<string, Peer> = {
   eager: {
     name: "napier eager",
-    takes: ({ op }) => op === "step",
+    takes: ({ op }) => op === "step" || op === "inference",
     ...always,
     start: () => ours("napier eager", { NAPIER_BENCH: "eager" }),
   },

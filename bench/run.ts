@@ -8,6 +8,7 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { ops, steps } from "./cases.js";
+import { inference } from "./inference.js";
 import { knn } from "./knn.js";
 import { memory } from "./memory.js";
 import { measurePeak } from "./peak.js";
@@ -19,6 +20,7 @@ import { inTurns } from "./turns.js";
 /** In the order in which they run; "tables" fills this process with every op's inputs, so it is last. */
 const SUITES: Record<string, Suite> = {
   steps: inTurns(steps),
+  inference: inTurns(inference),
   ops: inTurns(ops),
   memory: inTurns(memory),
   knn: inTurns(knn),

@@ -19,6 +19,14 @@ function present(cases: readonly Case[], wanted: Run["peers"]): Peer[] {
   });
 }
 
+/** Contenders that say what they computed must have computed the same: 1e-3 of the root mean square. */
+function expectSame(name: string, who: string, got: readonly number[], expected: readonly number[]): void {
+  const rms = Math.sqrt(expected.reduce((sum, v) => sum + v * v, 0) / expected.length);
+  const error = Math.max(...expected.map((v, i) => Math.abs(v - got[i]!))) / rms;
+  if (got.length !== expected.length || !(error < 1e-3))
+    throw new Error(`${name}: ${who} computed another result than napier (largest difference / rms: ${error})`);
+}
+
 /** A suite that compares napier with the peers in each of `cases`. */
 export const inTurns =
   (cases: readonly Case[]): Suite =>
@@ -35,9 +43,14 @@ export const inTurns =
     const results: Result[] = [];
     for (const c of chosen) {
       const times = new Map([null, ...rivals.filter((p) => p.takes(c))].map((p) => [contenderOf(p), [] as number[]]));
+      let expected: readonly number[] | undefined;
       for (let round = 0; round < (c.once ? 1 : rounds); round++) {
         for (const [who, ms] of times)
-          if (round === 0 || ms.length > 0) ms.push(...(await who.run(c, c.once || who.name === "naive" ? 1 : budget)));
+          if (round === 0 || ms.length > 0) {
+            const answer = await who.run(c, c.once || who.name === "naive" ? 1 : budget);
+            ms.push(...(answer.ms ?? []));
+            if (answer.result) expectSame(c.name, who.name, answer.result, (expected ??= answer.result));
+          }
       }
       const found = [...times].flatMap(([who, ms]) => (ms.length > 0 ? [resultOf(c.name, who.name, ms, peak, c)] : []));
       if (c.published) found.push(resultOf(c.name, c.published.by, [c.published.ms], peak, c));

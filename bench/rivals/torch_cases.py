@@ -4,6 +4,7 @@
 import json, sys, time
 import torch
 import torch.nn.functional as F
+import resnet18
 import torch_memory
 import torch_steps
 
@@ -31,6 +32,9 @@ def convolution(op, p, rand):
 
 
 def build(name, op, p):
+    if op == "inference":
+        model, x = resnet18.resnet18(), resnet18.picture(int(p["n"]))
+        return torch.inference_mode()(lambda: model(x))
     if op == "step":
         step, _ = getattr(torch_steps, name)()
         torch.set_num_threads(threads)
