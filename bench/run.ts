@@ -8,6 +8,7 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { ops, steps } from "./cases.js";
+import { benchEventLoop } from "./eventloop.js";
 import { inference } from "./inference.js";
 import { knn } from "./knn.js";
 import { memory } from "./memory.js";
@@ -24,6 +25,7 @@ const SUITES: Record<string, Suite> = {
   ops: inTurns(ops),
   memory: inTurns(memory),
   knn: inTurns(knn),
+  eventloop: benchEventLoop,
   tables: benchTables,
 };
 
