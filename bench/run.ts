@@ -20,8 +20,8 @@ import { inTurns } from "./turns.js";
 
 /** In the order in which they run; "tables" fills this process with every op's inputs, so it is last. */
 const SUITES: Record<string, Suite> = {
-  steps: inTurns(steps),
-  inference: inTurns(inference),
+  steps: inTurns(steps, 3),
+  inference: inTurns(inference, 3),
   ops: inTurns(ops),
   memory: inTurns(memory),
   knn: inTurns(knn),

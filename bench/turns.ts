@@ -27,9 +27,9 @@ function expectSame(name: string, who: string, got: readonly number[], expected:
     throw new Error(`${name}: ${who} computed another result than napier (largest difference / rms: ${error})`);
 }
 
-/** A suite that compares napier with the peers in each of `cases`. */
+/** A suite that compares napier with the peers in each of `cases`, each round with `patience` times the budget. */
 export const inTurns =
-  (cases: readonly Case[]): Suite =>
+  (cases: readonly Case[], patience = 1): Suite =>
   async ({ filter, rounds, budget, peers, peak }) => {
     const chosen = cases.filter(({ name }) => name.includes(filter));
     const rivals = present(chosen, peers);
@@ -47,7 +47,7 @@ export const inTurns =
       for (let round = 0; round < (c.once ? 1 : rounds); round++) {
         for (const [who, ms] of times)
           if (round === 0 || ms.length > 0) {
-            const answer = await who.run(c, c.once || who.name === "naive" ? 1 : budget);
+            const answer = await who.run(c, c.once || who.name === "naive" ? 1 : patience * budget);
             ms.push(...(answer.ms ?? []));
             if (answer.result) expectSame(c.name, who.name, answer.result, (expected ??= answer.result));
           }
