@@ -19,9 +19,13 @@ export interface Peer {
 
 const threads = String(addon.threads());
 
+const found = new Map<string, string | null>();
 const pythonVersion = (module: string) => (): string | null => {
-  const { status, stdout } = spawnSync(python, ["-c", `import ${module}; print(${module}.__version__)`]);
-  return status === 0 ? String(stdout).trim() : null;
+  if (!found.has(module)) {
+    const { status, stdout } = spawnSync(python, ["-c", `import ${module}; print(${module}.__version__)`]);
+    found.set(module, status === 0 ? String(stdout).trim() : null);
+  }
+  return found.get(module)!;
 };
 const packageVersion = (name: string) => (): string | null => {
   const file = `${rivals}node_modules/${name}/package.json`;

@@ -39,13 +39,16 @@ const { values, positionals } = parseArgs({
   },
 });
 const [first = "", ...others] = positionals;
+const peers = values.peers?.split(",");
+const unknown = peers?.find((name) => !PEERS[name]);
+if (unknown) throw new Error(`--peers: expected names among ${Object.keys(PEERS).join(", ")}, got ${unknown}`);
 const chosen = Object.entries(SUITES).filter(([name]) => name === first || !SUITES[first]);
 const peak = measurePeak(); // before any contender starts
 const run = {
   filter: (SUITES[first] ? others : positionals).join(" "),
   rounds: Number(values.rounds),
   budget: Number(values.budget),
-  peers: values.peers?.split(","),
+  peers,
   peak,
 };
 const versions = ourVersions();

@@ -72,12 +72,11 @@ interface Traced {
 }
 
 const storageOf = (value: unknown): Storage | undefined => (value instanceof Tensor ? value.storage : undefined);
+const isPlain = (value: unknown): value is object =>
+  Array.isArray(value) ||
+  (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype);
 const tensorsOf = (value: unknown): Tensor[] =>
-  value instanceof Tensor
-    ? [value]
-    : typeof value === "object" && value !== null && !ArrayBuffer.isView(value)
-      ? Object.values(value).flatMap(tensorsOf)
-      : [];
+  value instanceof Tensor ? [value] : isPlain(value) ? Object.values(value).flatMap(tensorsOf) : [];
 
 function trace<M extends Module>(model: M, watched: readonly Module[], inputs: Inputs<M>): Traced {
   const visits = new Map<Module, Visit>();
