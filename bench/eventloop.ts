@@ -31,7 +31,7 @@ export const benchEventLoop: Suite = async ({ filter, rounds, budget, peak }) =>
       { name: `${name}: event loop delay`, contender: "napier", unit: "ms", ratio: null, rate: null, ...delay },
       { ...timer, p99 },
     ];
-    for (const r of found) console.log(`${r.name.padEnd(48)}${lineOf(r)}  max ${r.max.toFixed(2)} ms`);
+    for (const r of found) console.log(`${r.name.padEnd(48)}${lineOf({ ...r, note: `max ${r.max.toFixed(2)} ms` })}`);
     results.push(...found);
   }
   return results;

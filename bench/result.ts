@@ -15,6 +15,8 @@ export interface Result {
   max: number;
   /** Where the tail is what matters. */
   p99?: number;
+  /** What else there is to say, printed behind it. */
+  note?: string;
   /** How many measurements. */
   n: number;
   /** This median over napier's in the same case: above 1, napier is better. null for napier itself. */
@@ -77,14 +79,14 @@ export const compared = ([ours, ...others]: Result[]): Result[] =>
   ours ? [ours, ...others.map((r) => ({ ...r, ratio: r.median / ours.median }))] : [];
 
 /** One line of a case. */
-export function lineOf({ contender, unit, median, ratio, rate, p99 }: Result): string {
+export function lineOf({ contender, unit, median, ratio, rate, p99, note }: Result): string {
   const small = unit === "ms" && median < 0.1;
   const value = `${(small ? median * 1e3 : median).toFixed(small ? 2 : 3).padStart(10)} ${small ? "us" : unit}`;
   const arithmetic = rate
     ? `${rate.amount.toFixed(1).padStart(8)} ${rate.unit.padEnd(7)} ${(100 * rate.share).toFixed(0).padStart(4)} %`
     : " ".repeat(22);
   const tail = p99 === undefined ? "" : `  p99 ${p99.toFixed(2)} ${unit}`;
-  return `  ${contender.padEnd(20)} ${value} ${arithmetic}${ratio === null ? "" : `  ${ratio.toFixed(2)}x`}${tail}`;
+  return `  ${contender.padEnd(20)} ${value} ${arithmetic}${ratio === null ? "" : `  ${ratio.toFixed(2)}x`}${tail}${note ? `  ${note}` : ""}`;
 }
 
 const product = (contender: string): string => contender.split(" ")[0]!;

@@ -101,10 +101,9 @@ for line in sys.stdin:
     c = request["c"]
     try:
         if c["name"] != name:
-            memory = c.get("suite") == "memory"
-            result = {}
-            run = torch_memory.build(c["op"], c["params"]) if memory else build(c["name"], c["op"], c["params"])
-            name = c["name"]
+            suite = {"memory": torch_memory.build}.get(c.get("suite"))
+            run = suite(c["op"], c["params"]) if suite else build(c["name"], c["op"], c["params"])
+            name, result = c["name"], {}
             if run:
                 run(), run()
             if c["op"] == "inference":
