@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const product = (contender) => contender.split(" ")[0];
 const digits = (value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 const amount = (value, unit) =>
-  unit === "ms" && value < 0.1 ? `${digits(value * 1e3)} us` : `${digits(value)} ${unit}`;
+  unit === "ms" && value > 0 && value < 0.1 ? `${digits(value * 1e3)} us` : `${digits(value)} ${unit}`;
 const row = (cells) => `| ${cells.join(" | ")} |`;
 const markdown = (head, rows) => [row(head), row(head.map(() => "---")), ...rows.map(row)].join("\n");
 
