@@ -13,8 +13,10 @@ export interface Case {
   /** Bytes read and written by one run, in 10^9. */
   gbyte: number;
   naive?: boolean;
-  /** Takes so long that it runs without a warm-up. */
+  /** Takes so long that it runs once, without a warm-up. */
   once?: boolean;
+  /** A figure from the literature to stand beside the measured ones. */
+  published?: { by: string; ms: number };
   /** The file that the case stands in, where op names of two files meet. */
   suite?: "memory";
 }

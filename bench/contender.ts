@@ -3,10 +3,11 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Case } from "./cases.js";
+import type { Answer } from "./contenders/serve.js";
 
 export interface Contender {
   name: string;
-  run(c: Case, budget: number): Promise<number[]>;
+  run(c: Case, budget: number): Promise<Answer>;
   close(): void;
 }
 
@@ -19,9 +20,9 @@ export function contender(name: string, command: string, args: string[], env: No
       child.stdin.write(`${JSON.stringify({ c, budget: ms })}\n`);
       const { value, done } = await lines.next();
       if (done) throw new Error(`${name} ended at ${c.name}`);
-      const answer = JSON.parse(value) as { ms?: number[]; error?: string };
+      const answer = JSON.parse(value) as Answer;
       if (answer.error) console.error(`  ${name}, ${c.name}: ${answer.error}`);
-      return answer.ms ?? [];
+      return answer;
     },
     close: () => child.stdin.end(),
   };
@@ -33,6 +34,9 @@ export const rivals = here("../../../bench/rivals/");
 /** Debian's interpreter, whose packages are the rivals. */
 export const python = "/usr/bin/python3";
 
+/** A script of bench/contenders in a process of its own. */
+export const node = (name: string, script: string, args: string[] = [], env: NodeJS.ProcessEnv = {}): Contender =>
+  contender(name, process.execPath, [here(`./contenders/${script}`), ...args], env);
+
 /** napier in a process of its own. */
-export const ours = (name = "napier", env: NodeJS.ProcessEnv = {}): Contender =>
-  contender(name, process.execPath, [here("./contenders/napier.js")], env);
+export const ours = (name = "napier", env: NodeJS.ProcessEnv = {}): Contender => node(name, "napier.js", [], env);

@@ -7,17 +7,7 @@ import { fileURLToPath } from "node:url";
 import { scope, type Tensor } from "napier";
 import { addon } from "#lib/native.js";
 import { type BenchCase, benchCases } from "../test/check.js";
-import type { Peak } from "./peak.js";
-
-export interface TableResult {
-  name: string;
-  contender: "napier";
-  msMedian: number;
-  msMin: number;
-  msMax: number;
-  n: number;
-  gflop: number;
-}
+import { lineOf, type Result, resultOf, type Suite } from "./result.js";
 
 /** Loads every table that stands in test/ops (those files that use checkOp). */
 export async function loadTables(): Promise<readonly BenchCase[]> {
@@ -40,11 +30,12 @@ function timed(run: () => void, budget: number): number[] {
     addon.synchronize();
     times.push(performance.now() - t);
   } while (performance.now() - start < budget && times.length < 1000);
-  return times.sort((a, b) => a - b);
+  return times;
 }
 
-export async function benchTables(filter: string, budget: number, peak: Peak): Promise<TableResult[]> {
-  const results: TableResult[] = [];
+/** The suite. */
+export const benchTables: Suite = async ({ filter, budget, peak }) => {
+  const results: Result[] = [];
   for (const c of (await loadTables()).filter((c) => `${c.op} ${c.name}`.includes(filter))) {
     const inputs = c.inputs();
     const bytes = (list: readonly Tensor[]) => list.reduce((n, t) => n + t.bytes, 0);
@@ -60,23 +51,12 @@ export async function benchTables(filter: string, budget: number, peak: Peak): P
         for (const leaf of leaves) leaf.grad = null;
       });
     for (const [kind, run] of [["", forward], ...(differentiable ? [["+backward", both] as const] : [])] as const) {
-      const ms = timed(run, budget);
-      const median = ms[ms.length >> 1]!;
-      const rate = kind
-        ? ""
-        : `${((moved / median) * 1e-6).toFixed(1).padStart(8)} GB/s ${((100 * moved * 1e-6) / median / peak.gbytes).toFixed(0).padStart(4)} %`;
-      console.log(`${`${c.op}${kind} ${c.name}`.padEnd(52)} ${median.toFixed(3).padStart(10)} ms ${rate}`);
-      results.push({
-        name: `${c.op}${kind} ${c.name}`,
-        contender: "napier",
-        msMedian: median,
-        msMin: ms[0]!,
-        msMax: ms.at(-1)!,
-        n: ms.length,
-        gflop: 0,
-      });
+      const ms = timed(run, budget / 4);
+      const result = resultOf(`${c.op}${kind} ${c.name}`, "napier", ms, peak, kind ? {} : { gbyte: moved / 1e9 });
+      console.log(`${result.name.padEnd(52)}${lineOf(result)}`);
+      results.push(result);
     }
     for (const t of [...inputs, ...leaves]) t.free();
   }
   return results;
-}
+};

@@ -6,6 +6,7 @@ import {
   grad,
   manualSeed,
   nn,
+  noGrad,
   optim,
   rand,
   randint,
@@ -16,10 +17,12 @@ import {
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
 import { memoryOp } from "./memory.js";
-import { serve } from "./serve.js";
+import { pictures, resnet18 } from "./resnet18.js";
+import { type Action, type Checked, serve } from "./serve.js";
 import { makeStep } from "./steps.js";
 
 manualSeed(0);
+const eager = process.env.NAPIER_BENCH === "eager";
 
 /** Runs `fn` in a scope and waits for its kernels, without blocking the loop. */
 const run = (fn: () => unknown) => async (): Promise<void> => {
@@ -51,8 +54,8 @@ function convolution(op: string, { n, c, h, o, r, stride, pad }: Record<string, 
 /** A training step as the Trainer runs it: captured, its loss read each time; with NAPIER_BENCH=eager not captured. */
 function step(name: string): () => Promise<void> {
   const { inputs, run } = makeStep(name);
-  const eager = async (...given: Tensor[]) => scope(() => run(...given).detach());
-  const next = process.env.NAPIER_BENCH === "eager" ? eager : capture(run, { warmup: 0 });
+  const plain = async (...given: Tensor[]) => scope(() => run(...given).detach());
+  const next = eager ? plain : capture(run, { warmup: 0 });
   return async () => {
     const loss = await next(...inputs);
     await loss.item();
@@ -60,9 +63,24 @@ function step(name: string): () => Promise<void> {
   };
 }
 
-async function build(c: Case): Promise<(() => Promise<void> | void) | null> {
+/** A network in evaluation mode, its normalisations folded, captured; with NAPIER_BENCH=eager not. */
+function inference({ n }: Record<string, number>): Checked {
+  const model = resnet18();
+  const x = tensor(pictures(n!), [n!, 3, 224, 224]);
+  const folded = nn.foldBatchNorm(model, tensor(pictures(1), [1, 3, 224, 224]));
+  const forward = (x: Tensor) => noGrad(() => folded(x));
+  const next = eager ? async (x: Tensor) => scope(() => forward(x)) : capture(forward, { warmup: 0 });
+  const result = async () => {
+    const y = await next(x);
+    const values = await y.data();
+    y.free();
+    return values as Float32Array;
+  };
+  return { run: async () => void (await result()), result };
+}
+
+async function build(c: Case): Promise<Action | Checked | null> {
   const { name, op, params } = c;
-  if (op !== "step" && process.env.NAPIER_BENCH === "eager") return null; // only steps have two forms
   const memory = c.suite === "memory" ? memoryOp(c) : null;
   if (memory) return run(memory);
   const p = params as Record<string, number>;
@@ -73,6 +91,8 @@ async function build(c: Case): Promise<(() => Promise<void> | void) | null> {
   switch (op) {
     case "step":
       return step(name);
+    case "inference":
+      return inference(p);
     case "distances": {
       const [a, b] = [rand([p.n!, p.d!]), rand([p.m!, p.d!])];
       if (p.loops === 0) return run(() => classic.distancesVectorised(a, b));

@@ -4,6 +4,7 @@
 import json, sys, time
 import torch
 import torch.nn.functional as F
+import resnet18
 import torch_memory
 import torch_steps
 
@@ -31,6 +32,9 @@ def convolution(op, p, rand):
 
 
 def build(name, op, p):
+    if op == "inference":
+        model, x = resnet18.resnet18(), resnet18.picture(int(p["n"]))
+        return torch.inference_mode()(lambda: model(x))
     if op == "step":
         step, _ = getattr(torch_steps, name)()
         torch.set_num_threads(threads)
@@ -91,18 +95,20 @@ def timed(run, budget):
     return times
 
 
-name, run = None, None
+name, run, result = None, None, {}
 for line in sys.stdin:
     request = json.loads(line)
     c = request["c"]
     try:
         if c["name"] != name:
-            memory = c.get("suite") == "memory"
-            run = torch_memory.build(c["op"], c["params"]) if memory else build(c["name"], c["op"], c["params"])
-            name = c["name"]
+            suite = {"memory": torch_memory.build}.get(c.get("suite"))
+            run = suite(c["op"], c["params"]) if suite else build(c["name"], c["op"], c["params"])
+            name, result = c["name"], {}
             if run:
                 run(), run()
-        answer = {"ms": timed(run, request["budget"]) if run else []}
+            if c["op"] == "inference":
+                result = {"result": run().flatten().tolist()}
+        answer = {"ms": timed(run, request["budget"]) if run else [], **result}
     except Exception as error:
         answer = {"error": repr(error)}
     print(json.dumps(answer), flush=True)

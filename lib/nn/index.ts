@@ -37,6 +37,7 @@ export * from "./container.js";
 export * from "./conv.js";
 export * from "./dropout.js";
 export * from "./dropPath.js";
+export * from "./foldBatchNorm.js";
 export * from "./groupNorm.js";
 export type { BackwardHook, BackwardPreHook, Gradients } from "./hooks.js";
 /** Initial values, in place, as torch.nn.init has them. */

@@ -67,6 +67,10 @@ template <class Body> INLINE void eachGroup(const Conv2dSize& d, const Body& bod
     });
 }
 
+// Results a channel up to which the weights are read where they stand: packing 9 MB of them for the 49 pixels of a single
+// 7 x 7 map takes as long as the product.
+constexpr int64_t unpackedMost = 256;
+
 // c[m, columns] = a . columns: all rows in a tile as far as they are few, so that columns are packed once.
 template <class T, class A>
 INLINE void multiplyColumns(int64_t m, int64_t k, int64_t n, const A& a, const Im2col<T>& columns, const Target<T>& c) {
@@ -75,6 +79,8 @@ INLINE void multiplyColumns(int64_t m, int64_t k, int64_t n, const A& a, const I
   int64_t wanted = ceilDiv(tasksWanted, ceilDiv(m, rows)); // tiles along the columns
   int64_t least = min(most, int64_t(macsWorthwhile / (double(rows) * double(k))) + 1);
   Cut cut{rows, evenPiece(n, max(least, min(most, ceilDiv(n, wanted))), panelCols<T>), 1};
+  if constexpr (requires { a.at(0, 0); })
+    if (n <= unpackedMost) return multiply<T, Hold::direct, Hold::local>(m, n, k, a, ColumnsB<T>{columns}, c, cut);
   multiply<T, Hold::shared, Hold::local>(m, n, k, a, ColumnsB<T>{columns}, c, cut);
 }
 
