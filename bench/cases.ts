@@ -16,7 +16,7 @@ export interface Case {
   /** Takes so long that it runs without a warm-up. */
   once?: boolean;
   /** The file that the case stands in, where op names of two files meet. */
-  suite?: "memory";
+  suite?: "memory" | "attention";
 }
 
 const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({

@@ -1,5 +1,5 @@
 /**
- * npm run bench -- [ops|steps|memory|tables|knn] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
+ * npm run bench -- [ops|steps|memory|attention|tables|knn] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
  *
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
  * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
@@ -12,6 +12,7 @@ import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { addon } from "#lib/native.js";
+import { attention } from "./attention.js";
 import { type Case, ops, steps } from "./cases.js";
 import { type Contender, contender, ours, python, rivals } from "./contender.js";
 import { benchKnn } from "./knn.js";
@@ -29,8 +30,8 @@ const { values, positionals } = parseArgs({
   },
 });
 const [first = "", ...others] = positionals;
-const suites: Record<string, Case[]> = { ops, steps, memory };
-const chosen = suites[first] ?? [...ops, ...steps, ...memory];
+const suites: Record<string, Case[]> = { ops, steps, memory, attention };
+const chosen = suites[first] ?? [...ops, ...steps, ...memory, ...attention];
 const filter = (suites[first] ? others : positionals).join(" ");
 const cases = chosen.filter((c) => c.name.includes(filter));
 const rounds = Number(values.rounds);

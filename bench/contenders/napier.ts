@@ -15,6 +15,7 @@ import {
 } from "napier";
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
+import { attentionOp } from "./attention.js";
 import { memoryOp } from "./memory.js";
 import { serve } from "./serve.js";
 import { makeStep } from "./steps.js";
@@ -63,6 +64,7 @@ function step(name: string): () => Promise<void> {
 async function build(c: Case): Promise<(() => Promise<void> | void) | null> {
   const { name, op, params } = c;
   if (op !== "step" && process.env.NAPIER_BENCH === "eager") return null; // only steps have two forms
+  if (c.suite === "attention") return run(attentionOp(c));
   const memory = c.suite === "memory" ? memoryOp(c) : null;
   if (memory) return run(memory);
   const p = params as Record<string, number>;

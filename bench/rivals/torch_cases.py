@@ -4,6 +4,7 @@
 import json, sys, time
 import torch
 import torch.nn.functional as F
+import torch_attention
 import torch_memory
 import torch_steps
 
@@ -97,8 +98,8 @@ for line in sys.stdin:
     c = request["c"]
     try:
         if c["name"] != name:
-            memory = c.get("suite") == "memory"
-            run = torch_memory.build(c["op"], c["params"]) if memory else build(c["name"], c["op"], c["params"])
+            suite = {"memory": torch_memory.build, "attention": torch_attention.build}.get(c.get("suite"))
+            run = suite(c["op"], c["params"]) if suite else build(c["name"], c["op"], c["params"])
             name = c["name"]
             if run:
                 run(), run()
