@@ -12,7 +12,8 @@
 // batch alone gives too few tasks, the keys are cut and their parts of dq summed in order.
 //
 // With `causal`, tiles above the diagonal are left out, to the height of the micro-kernel. Beside its results the
-// kernel takes what a thread works in, about 1 MB, a number a query, and the parts of dq where there are any.
+// kernel takes what a thread works in, about 1 MB, a number a query, and the parts of dq where there are any: memory is
+// linear in t and s.
 //
 // The mask of dropout is the random words of a matrix [batch t, s rounded up to 64]: made again, never stored.
 #include "gemm.h"
@@ -126,8 +127,8 @@ INLINE int64_t grainFor(double macs) {
   return macs > macsWorthwhile ? 1 : int64_t(macsWorthwhile / (macs + 1000)) + 1;
 }
 
-// Queries that pass a block of keys together, and the keys of a block; its keys and values: a quarter of an L2.
-constexpr int64_t kTall = 4 * panelRows, kForwardKeys = 512, kForwardBytes = 256 << 10;
+// Queries that pass a block of keys together, and the keys of a block; the bytes are those of its keys and values.
+constexpr int64_t kTall = 4 * panelRows, kForwardKeys = 512, kForwardBytes = 512 << 10;
 
 template <class T>
 void attention(T* y, T* lse, const T* q, const T* k, const T* v, const T* mask, double scale, double p, int64_t seed,
@@ -135,9 +136,9 @@ void attention(T* y, T* lse, const T* q, const T* k, const T* v, const T* mask, 
   if (s.batch == 0 || s.t == 0) return;
   const int64_t d = s.d, dv = s.dv, keys = s.s, shared = s.batch / s.group, wide = roundUp(dv, width<T>);
   const int64_t block = keysOf<T>(keys, kForwardBytes, d + dv, kForwardKeys), pitch = pitchOf<T>(block);
-  // Strips of kTall rows; a task takes 2 to 32 of those that one key head has.
+  // Strips of kTall rows; a task takes 4 to 32 of those that one key head has.
   const int64_t ofHead = ceilDiv(s.t, kTall), all = s.group * ofHead;
-  const int64_t chunk = min(all, max(2, min(32, ceilDiv(all, ceilDiv(tasksWanted, shared)))));
+  const int64_t chunk = min(all, max(4, min(32, ceilDiv(all, ceilDiv(tasksWanted, shared)))));
   const int64_t chunks = ceilDiv(all, chunk);
   const Keep<T> keep(p, seed, draw, keys);
   const double macs = double(min(s.t, chunk * kTall)) * double(keys) * double(d + dv);
@@ -160,29 +161,34 @@ void attention(T* y, T* lse, const T* q, const T* k, const T* v, const T* mask, 
         for (int64_t strip = first; strip < last; strip++) {
           const int64_t b = of * s.group + strip / ofHead, i0 = strip % ofHead * kTall;
           const int64_t at = (strip - first) * kTall, rows = min(kTall, s.t - i0);
-          const int64_t n = s.causal ? min(there, i0 + rows - j0) : there;
-          if (n <= 0) continue;
+          if (s.causal && i0 + rows <= j0) continue;
           scaledCopy(scaled.data, q + (b * s.t + i0) * d, rows * d, T(scale));
-          product<T, Along::rows>(scores, pitch, scaled, d, keysT, panelCols<T> * d, rows, roundUp(n, width<T>), d,
-                                  false);
-          for (int64_t r = 0; r < rows; r++) {
-            T *x = scores + r * pitch, *total = totals + (at + r) * width<T>;
-            const int64_t seen = s.causal ? max(0, min(n, i0 + r + 1 - j0)) : n;
-            MaskRow<T>(mask, s, b, i0 + r).addTo(x, j0, seen);
-            const Vec<T> before = splat(tops[at + r]), top = vmax(before, topOf(x, seen));
-            const Vec<T> shift = top > -kInfinity<T> ? top : Vec<T>{}; // where all scores are -inf: exp gives 0
-            const Vec<T> fade = weightOf(before - shift);
-            store(total, load(total) * fade + weigh(x, seen, shift));
-            if (j0 > 0 && top[0] > tops[at + r]) scaleRow(sums + (at + r) * wide, wide, fade[0]);
-            tops[at + r] = top[0];
-            for (int64_t j = seen; j < n; j++) x[j] = T(0);
-            if (keep.drops) {
-              keep.make(kept, b * s.t + i0 + r, j0, n);
-              for (int64_t j = 0; j < n; j++) x[j] *= kept[j];
+          // On the diagonal each panel of rows meets keys of its own number.
+          const int64_t step = s.causal && i0 < j0 + there ? panelRows : kTall;
+          for (int64_t r0 = 0; r0 < rows; r0 += step) {
+            const int64_t high = min(step, rows - r0), n = s.causal ? min(there, i0 + r0 + high - j0) : there;
+            if (n <= 0) continue;
+            product<T, Along::rows>(scores, pitch, scaled + r0 * d, d, keysT, panelCols<T> * d, high,
+                                    roundUp(n, width<T>), d, false);
+            for (int64_t r = 0; r < high; r++) {
+              const int64_t i = i0 + r0 + r, own = at + r0 + r, seen = s.causal ? max(0, min(n, i + 1 - j0)) : n;
+              T *x = scores + r * pitch, *total = totals + own * width<T>;
+              MaskRow<T>(mask, s, b, i).addTo(x, j0, seen);
+              const Vec<T> before = splat(tops[own]), top = vmax(before, topOf(x, seen));
+              const Vec<T> shift = top > -kInfinity<T> ? top : Vec<T>{}; // where all scores are -inf: exp gives 0
+              const Vec<T> fade = weightOf(before - shift);
+              store(total, load(total) * fade + weigh(x, seen, shift));
+              if (j0 > 0 && top[0] > tops[own]) scaleRow(sums + own * wide, wide, fade[0]);
+              tops[own] = top[0];
+              for (int64_t j = seen; j < n; j++) x[j] = T(0);
+              if (keep.drops) {
+                keep.make(kept, b * s.t + i, j0, n);
+                for (int64_t j = 0; j < n; j++) x[j] *= kept[j];
+              }
             }
+            product<T, Along::rows>(sums + (at + r0) * wide, wide, scores, pitch, values, panelCols<T> * there, high,
+                                    wide, n, j0 > 0);
           }
-          product<T, Along::rows>(sums + at * wide, wide, scores, pitch, values, panelCols<T> * there, rows, wide, n,
-                                  j0 > 0);
         }
       }
       for (int64_t strip = first; strip < last; strip++)
@@ -200,7 +206,7 @@ KERNEL(attention)
 
 // Queries that pass a block of keys together, and the keys of a block; its bytes: two tiles, of weights and of slopes,
 // three forms of the keys and values, dk and dv.
-constexpr int64_t kBackwardRows = 96, kBackwardKeys = 256, kBackwardBytes = 448 << 10;
+constexpr int64_t kBackwardRows = 96, kBackwardKeys = 256, kBackwardBytes = 768 << 10;
 
 // dv = P'^T dy;  dP = (dy v^T) keep;  dS = P (dP - sum_j dy y);  dq = dS scale k;  dk = dS^T scale q
 // with P = exp(S - lse), P' = P keep.
