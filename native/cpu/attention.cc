@@ -7,8 +7,8 @@
 // The running maximum and sum of each row rescale what was added before. 2 t s (d + dv) FLOPs.
 //
 // Backward: scores are made again from the saved log sum exp: five products, 2 t s (3 d + 2 dv) FLOPs. A task owns some
-// blocks of keys with their dk and dv. Past each block go 96 queries: weights and slopes of a micro-kernel's height at
-// a time, in L1, which add to dq at once; when all 96 are made, their columns add to dk and dv, 96 deep. Where the
+// blocks of keys with their dk and dv. Past each block go 128 queries: weights and slopes of a micro-kernel's height at
+// a time, in L1, which add to dq at once; when all 128 are made, their columns add to dk and dv, 128 deep. Where the
 // batch alone gives too few tasks, the keys are cut and their parts of dq summed in order.
 //
 // With `causal`, tiles above the diagonal are left out, to the height of the micro-kernel. Beside its results the
@@ -68,6 +68,12 @@ template <class T> INLINE void scaledCopy(T* y, const T* x, int64_t n, T by) {
       [&](int64_t j, int64_t rest) { storePart(y + j, loadPart(x + j, rest) * splat(by), rest); });
 }
 template <class T> INLINE void scaleRow(T* x, int64_t n, T by) { scaledCopy(x, x, n, by); }
+
+template <class T> INLINE T dotRow(const T* a, const T* b, int64_t n) {
+  return sumRow<T>(
+      n, [=](Vec<T> sum, int64_t j) { return fma(load(a + j), load(b + j), sum); },
+      [=](Vec<T> sum, int64_t j, int64_t rest) { return fma(loadPart(a + j, rest), loadPart(b + j, rest), sum); });
+}
 
 // The largest lane, in all lanes.
 template <class T, int D, int... L> INLINE Vec<T> spreadMax(Vec<T> x, std::integer_sequence<int, L...> lanes) {
@@ -206,7 +212,7 @@ KERNEL(attention)
 
 // Queries that pass a block of keys together, and the keys of a block; its bytes: two tiles, of weights and of slopes,
 // three forms of the keys and values, dk and dv.
-constexpr int64_t kBackwardRows = 96, kBackwardKeys = 256, kBackwardBytes = 768 << 10;
+constexpr int64_t kBackwardRows = 128, kBackwardKeys = 256, kBackwardBytes = 768 << 10;
 
 // dv = P'^T dy;  dP = (dy v^T) keep;  dS = P (dP - sum_j dy y);  dq = dS scale k;  dk = dS^T scale q
 // with P = exp(S - lse), P' = P keep.
@@ -222,15 +228,6 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
     }
     return;
   }
-  Scratch<T> dots(rowsOfAll); // sum_j dy y of each row
-  parallel(rowsOfAll, grainOf(2 * e * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      const T *a = dy + row * e, *b = y + row * e;
-      dots[row] = sumRow<T>(
-          e, [&](Vec<T> sum, int64_t j) { return fma(load(a + j), load(b + j), sum); },
-          [&](Vec<T> sum, int64_t j, int64_t rest) { return fma(loadPart(a + j, rest), loadPart(b + j, rest), sum); });
-    }
-  });
   const int64_t queries = evenPiece(s.t, kBackwardRows, panelRows);
   const int64_t block = keysOf<T>(keys, kBackwardBytes, 2 * queries + 3 * d + 2 * e, kBackwardKeys);
   const int64_t blocks = ceilDiv(keys, block), pitch = pitchOf<T>(block);
@@ -244,11 +241,14 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
   parallel(shared * chunks, grainFor(macs), [&](int64_t begin, int64_t end) {
     Scratch<T> keysT(wideK * d), valuesT(wideK * e), keysN(block * wideD), scaled(queries * d);
     Scratch<T> weights(queries * pitch), slopes(queries * pitch), asked(queries * wideD), arriving(queries * wideE);
+    Scratch<T> dots(queries); // sum_j dy y of each row
     T kept[kBackwardKeys];
     for (int64_t task = begin; task < end; task++) {
       const int64_t of = task / chunks, part = task % chunks;
       T* toQ = chunks > 1 ? partial + part * rowsOfAll * d : dq;
-      memset(toQ + of * s.group * s.t * d, 0, size_t(s.group * s.t * d) * sizeof(T));
+      // The first block writes dq, the others add; with `causal` those of later parts leave rows out.
+      const bool leavesRows = s.causal && part > 0;
+      if (leavesRows) zeroRow(toQ + of * s.group * s.t * d, s.group * s.t * d);
       for (int64_t j0 = part * chunk * block; j0 < min(keys, (part + 1) * chunk * block); j0 += block) {
         const int64_t there = min(block, keys - j0);
         MatrixB<T, Along::columns>{k + of * keys * d, d}.pack(keysT, j0, j0 + there, 0, d);
@@ -256,8 +256,9 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
         MatrixB<T, Along::rows>{k + of * keys * d, d}.pack(keysN, 0, d, j0, there);
         scaleRow(keysN.data, there * wideD, T(scale));
         T *ownK = dk + (of * keys + j0) * d, *ownV = dv + (of * keys + j0) * e;
-        memset(ownK, 0, size_t(there * d) * sizeof(T));
-        memset(ownV, 0, size_t(there * e) * sizeof(T));
+        // Likewise dk and dv by the first queries, which with `causal` may not see all of these keys.
+        bool writes = !s.causal;
+        if (s.causal) zeroRow(ownK, there * d), zeroRow(ownV, there * e);
         for (int64_t b = of * s.group; b < (of + 1) * s.group; b++)
           for (int64_t i0 = s.causal ? j0 / queries * queries : 0; i0 < s.t; i0 += queries) {
             const int64_t rows = min(queries, s.t - i0), n = s.causal ? min(there, i0 + rows - j0) : there;
@@ -266,6 +267,7 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
             scaledCopy(scaled.data, q + (b * s.t + i0) * d, rows * d, T(scale));
             MatrixB<T, Along::rows>{scaled, d}.pack(asked, 0, d, 0, rows);
             MatrixB<T, Along::rows>{dyi, e}.pack(arriving, 0, e, 0, rows);
+            for (int64_t r = 0; r < rows; r++) dots[r] = dotRow(dyi + r * e, y + (b * s.t + i0 + r) * e, e);
             for (int64_t r0 = 0; r0 < rows; r0 += panelRows) {
               const int64_t high = min(panelRows, rows - r0), deep = s.causal ? min(n, i0 + r0 + high - j0) : n;
               if (deep <= 0) continue; // and no key of these rows is met below
@@ -278,12 +280,12 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
                 T *w = weights + r * pitch, *g = slopes + r * pitch;
                 const int64_t row = b * s.t + i0 + r, seen = s.causal ? max(0, min(deep, i0 + r + 1 - j0)) : n;
                 MaskRow<T>(mask, s, b, i0 + r).addTo(w, j0, seen);
-                const Vec<T> shift = splat(lse[row]), dot = splat(dots[row]);
+                const Vec<T> shift = splat(lse[row]), dot = splat(dots[r]);
                 if (keep.drops) {
                   keep.make(kept, row, j0, seen);
                   weigh(w, seen, shift);
                   for (int64_t j = 0; j < seen; j++) {
-                    g[j] = w[j] * (g[j] * kept[j] - dots[row]);
+                    g[j] = w[j] * (g[j] * kept[j] - dots[r]);
                     w[j] *= kept[j];
                   }
                 } else
@@ -303,7 +305,7 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
                 for (int64_t j = seen; j < min(n, deep + panelRows); j++) w[j] = g[j] = T(0);
               }
               product<T, Along::rows>(toQ + (b * s.t + i0 + r0) * d, d, slopes + r0 * pitch, pitch, keysN,
-                                      panelCols<T> * there, high, d, deep, true);
+                                      panelCols<T> * there, high, d, deep, leavesRows || j0 > part * chunk * block);
             }
             for (int64_t j = 0; j < n; j += panelRows) {
               // Rows before the panel of rows that holds the diagonal see none of these keys.
@@ -311,10 +313,11 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
               const int64_t high = min(panelRows, n - j);
               product<T, Along::columns>(ownV + j * e, e, weights + from * pitch + j, pitch,
                                          arriving + from * panelCols<T>, panelCols<T> * rows, high, e, rows - from,
-                                         true);
+                                         !writes);
               product<T, Along::columns>(ownK + j * d, d, slopes + from * pitch + j, pitch, asked + from * panelCols<T>,
-                                         panelCols<T> * rows, high, d, rows - from, true);
+                                         panelCols<T> * rows, high, d, rows - from, !writes);
             }
+            writes = false;
           }
       }
     }
