@@ -18,7 +18,7 @@ export interface Case {
   /** A figure from the literature to stand beside the measured ones. */
   published?: { by: string; ms: number };
   /** The file that the case stands in, where op names of two files meet. */
-  suite?: "memory";
+  suite?: "memory" | "attention";
 }
 
 const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({

@@ -7,6 +7,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { attention } from "./attention.js";
 import { ops, steps } from "./cases.js";
 import { benchEventLoop } from "./eventloop.js";
 import { inference } from "./inference.js";
@@ -24,6 +25,7 @@ const SUITES: Record<string, Suite> = {
   inference: inTurns(inference, 3),
   ops: inTurns(ops),
   memory: inTurns(memory),
+  attention: inTurns(attention),
   knn: inTurns(knn),
   eventloop: benchEventLoop,
   tables: benchTables,

@@ -16,6 +16,7 @@ import {
 } from "napier";
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
+import { attentionOp } from "./attention.js";
 import { memoryOp } from "./memory.js";
 import { pictures, resnet18 } from "./resnet18.js";
 import { type Action, type Checked, serve } from "./serve.js";
@@ -81,6 +82,7 @@ function inference({ n }: Record<string, number>): Checked {
 
 async function build(c: Case): Promise<Action | Checked | null> {
   const { name, op, params } = c;
+  if (c.suite === "attention") return run(attentionOp(c));
   const memory = c.suite === "memory" ? memoryOp(c) : null;
   if (memory) return run(memory);
   const p = params as Record<string, number>;

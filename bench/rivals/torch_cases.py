@@ -5,6 +5,7 @@ import json, sys, time
 import torch
 import torch.nn.functional as F
 import resnet18
+import torch_attention
 import torch_memory
 import torch_steps
 
@@ -101,7 +102,7 @@ for line in sys.stdin:
     c = request["c"]
     try:
         if c["name"] != name:
-            suite = {"memory": torch_memory.build}.get(c.get("suite"))
+            suite = {"memory": torch_memory.build, "attention": torch_attention.build}.get(c.get("suite"))
             run = suite(c["op"], c["params"]) if suite else build(c["name"], c["op"], c["params"])
             name, result = c["name"], {}
             if run:

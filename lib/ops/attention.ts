@@ -59,7 +59,7 @@ interface Plan {
  * A row whose keys are all masked gives 0 and gradient 0, as in PyTorch since 2.5 (before: NaN): a padded row then never
  * spoils a sum. With `causal` query i sees keys 0 to i, also where t and s differ (PyTorch's rule).
  *
- * Memory: beside y one number a query, and copies of k and v in the kernel's layout while it runs.
+ * Memory: beside y one number a query, and while it runs about 1 MB a thread (more for wide heads): linear in t and s.
  *
  * @param q [..., t, d]
  * @param k [..., s, d]

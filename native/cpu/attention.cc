@@ -1,13 +1,19 @@
 // Attention: y = softmax(scale q k^T + mask) v for each of a batch, and its gradient, without ever storing the scores
 // (Dao et al. 2022, "FlashAttention"; the online softmax is Milakov & Gimelshein 2018).
 //
-// Forward: 48 query rows at a time meet the keys in blocks of 256. A block's scores, 48 KB, stay in L2 between the two
-// products; the running maximum and sum of each row rescale what was added before. Keys and values are packed once, in
-// parallel, for the micro-kernel of gemm_kernel.h; then (batch, block of rows) are the tasks. 2 t s (d + dv) FLOPs.
+// Forward: a task owns some rows of one head's queries. It packs a block of keys and values for the micro-kernel of
+// gemm_kernel.h (256 KB: 512 of them at 64 features), and takes its rows past it in strips of four times the
+// micro-kernel's height: their scores, at most 100 KB, are made, exponentiated and multiplied by the values inside L2.
+// The running maximum and sum of each row rescale what was added before. 2 t s (d + dv) FLOPs.
 //
-// Backward: scores are made again from the saved log sum exp, in blocks of 48 x 128: five products, 2 t s (3 d + 2 dv)
-// FLOPs. A task owns a block of keys' dk and dv and adds to dq; where the batch alone gives too few tasks the keys are
-// cut into chunks whose parts of dq are summed in order. With `causal`, blocks above the diagonal are left out.
+// Backward: scores are made again from the saved log sum exp: five products, 2 t s (3 d + 2 dv) FLOPs. A task owns some
+// blocks of keys with their dk and dv. Past each block go 128 queries: weights and slopes of a micro-kernel's height at
+// a time, in L1, which add to dq at once; when all 128 are made, their columns add to dk and dv, 128 deep. Where the
+// batch alone gives too few tasks, the keys are cut and their parts of dq summed in order.
+//
+// With `causal`, tiles above the diagonal are left out, to the height of the micro-kernel. Beside its results the
+// kernel takes what a thread works in, about 1 MB, a number a query, and the parts of dq where there are any: memory is
+// linear in t and s.
 //
 // The mask of dropout is the random words of a matrix [batch t, s rounded up to 64]: made again, never stored.
 #include "gemm.h"
@@ -15,8 +21,6 @@
 #include "rows.h"
 
 namespace napier::ISA {
-
-constexpr int64_t kQueryRows = 48, kForwardKeys = 256, kBackwardKeys = 128; // keys: multiples of 64, for kRun
 
 // Of each element of the weights: 0 where dropout drops it, else 1 / (1 - p).
 template <class T> struct Keep {
@@ -58,112 +62,164 @@ template <class T> struct MaskRow {
   }
 };
 
-template <class T> INLINE void scaleRow(T* x, int64_t n, T by) {
-  along<T>(
-      n, [&](int64_t j) { store(x + j, load(x + j) * splat(by)); },
-      [&](int64_t j, int64_t rest) { storePart(x + j, loadPart(x + j, rest) * splat(by), rest); });
-}
 template <class T> INLINE void scaledCopy(T* y, const T* x, int64_t n, T by) {
   along<T>(
       n, [&](int64_t j) { store(y + j, load(x + j) * splat(by)); },
       [&](int64_t j, int64_t rest) { storePart(y + j, loadPart(x + j, rest) * splat(by), rest); });
 }
-// x = exp(x - shift); answers the sum.
-template <class T> INLINE T expRow(T* x, int64_t n, T shift) {
-  const Vec<T> m = splat(shift);
+template <class T> INLINE void scaleRow(T* x, int64_t n, T by) { scaledCopy(x, x, n, by); }
+
+template <class T> INLINE T dotRow(const T* a, const T* b, int64_t n) {
   return sumRow<T>(
-      n,
-      [&](Vec<T> a, int64_t i) {
-        Vec<T> e = exp(load(x + i) - m);
+      n, [=](Vec<T> sum, int64_t j) { return fma(load(a + j), load(b + j), sum); },
+      [=](Vec<T> sum, int64_t j, int64_t rest) { return fma(loadPart(a + j, rest), loadPart(b + j, rest), sum); });
+}
+
+// The largest lane, in all lanes.
+template <class T, int D, int... L> INLINE Vec<T> spreadMax(Vec<T> x, std::integer_sequence<int, L...> lanes) {
+  x = vmax(x, Vec<T>(__builtin_shufflevector(x, x, (L ^ D)...)));
+  if constexpr (D > 1) return spreadMax<T, D / 2>(x, lanes);
+  else return x;
+}
+// The largest of a row in all lanes, -inf of an empty one; NaN is left out: exp meets it again.
+template <class T> INLINE Vec<T> topOf(const T* x, int64_t n) {
+  Vec<T> top = foldRow<T>(
+      n, splat(-kInfinity<T>), [=](Vec<T> m, int64_t i) { return vmax(load(x + i), m); },
+      [=](Vec<T> m, int64_t i, int64_t rest) { return vmax(loadPart(x + i, rest, -kInfinity<T>), m); },
+      [](Vec<T> a, Vec<T> b) { return vmax(a, b); });
+  return spreadMax<T, width<T> / 2>(top, std::make_integer_sequence<int, width<T>>());
+}
+
+// exp x of what is at most about 0; 0 from -87 on (exp -87 = 1.6e-38, the end of the normal numbers).
+INLINE Vec<float> weightOf(Vec<float> x) {
+  Vec<float> e = expNormal(x);
+  return x < -87.0f ? Vec<float>{} : e;
+}
+INLINE Vec<double> weightOf(Vec<double> x) { return exp(x); }
+
+// x = exp(x - shift); answers the sum, in lanes.
+template <class T> INLINE Vec<T> weigh(T* x, int64_t n, Vec<T> shift) {
+  return foldRow<T>(
+      n, Vec<T>{},
+      [=](Vec<T> sum, int64_t i) {
+        Vec<T> e = weightOf(load(x + i) - shift);
         store(x + i, e);
-        return a + e;
+        return sum + e;
       },
-      [&](Vec<T> a, int64_t i, int64_t rest) {
-        Vec<T> e = exp(loadPart(x + i, rest) - m);
+      [=](Vec<T> sum, int64_t i, int64_t rest) {
+        Vec<T> e = weightOf(loadPart(x + i, rest) - shift);
         storePart(x + i, e, rest);
-        return a + (lanesBelow<T>(rest) ? e : Vec<T>{});
-      });
+        return sum + (lanesBelow<T>(rest) ? e : Vec<T>{});
+      },
+      [](Vec<T> a, Vec<T> b) { return a + b; });
 }
-// c[rows, cols] (+)= a b: a by rows or by columns as it stands, b in one column of panels of `depth`.
+
+// c[rows, cols] (+)= a b: a by rows or by columns as it stands, b in panels `stride` apart, of which `depth` is met.
 template <class T, Along along>
-INLINE void product(T* c, int64_t ldc, const T* a, int64_t lda, const T* panels, int64_t rows, int64_t cols,
-                    int64_t depth, bool add) {
-  macro<T, along>(0, rows, 0, cols, depth, a, along == Along::rows ? panelRows * lda : panelRows, lda, panels,
-                  panelCols<T> * depth, Target<T>{c, ldc}, !add);
+INLINE void product(T* c, int64_t ldc, const T* a, int64_t lda, const T* panels, int64_t stride, int64_t rows,
+                    int64_t cols, int64_t depth, bool add) {
+  macro<T, along>(0, rows, 0, cols, depth, a, along == Along::rows ? panelRows * lda : panelRows, lda, panels, stride,
+                  Target<T>{c, ldc}, !add);
 }
+
+// The keys of a block: even ones of at most `bytes` at `each` elements a key; multiples of 64, for kRun.
+template <class T> INLINE int64_t keysOf(int64_t keys, int64_t bytes, int64_t each, int64_t most) {
+  int64_t fit = bytes / (each * int64_t(sizeof(T))) / 64 * 64;
+  return evenPiece(keys, max(64, min(most, fit)), 64);
+}
+// Elements from one row of scores to the next: not a power of two apart, which would meet in few sets of the cache.
+template <class T> INLINE int64_t pitchOf(int64_t keys) { return roundUp(keys, 64) + width<T>; }
+INLINE int64_t grainFor(double macs) {
+  return macs > macsWorthwhile ? 1 : int64_t(macsWorthwhile / (macs + 1000)) + 1;
+}
+
+// Queries that pass a block of keys together, and the keys of a block; the bytes are those of its keys and values.
+constexpr int64_t kTall = 4 * panelRows, kForwardKeys = 512, kForwardBytes = 512 << 10;
 
 template <class T>
 void attention(T* y, T* lse, const T* q, const T* k, const T* v, const T* mask, double scale, double p, int64_t seed,
                int64_t draw, const AttentionSize& s) {
   if (s.batch == 0 || s.t == 0) return;
-  const int64_t d = s.d, dv = s.dv, keys = s.s, shared = s.batch / s.group, blocks = ceilDiv(keys, kForwardKeys);
-  const int64_t wide = roundUp(keys, panelCols<T>), widePanels = roundUp(dv, panelCols<T>);
-  // k^T as panels [d][panelCols]; v as panels [keys of a block][panelCols], block after block.
-  Scratch<T> packedK(shared * wide * d), packedV(shared * keys * widePanels);
-  parallel(shared * blocks, grainOf(kForwardKeys * (d + dv) * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t e = begin; e < end; e++) {
-      int64_t b = e / blocks, j0 = e % blocks * kForwardKeys, n = min(kForwardKeys, keys - j0);
-      MatrixB<T, Along::columns>{k + b * keys * d, d}.pack(packedK + (b * wide + j0) * d, j0, j0 + n, 0, d);
-      MatrixB<T, Along::rows>{v + b * keys * dv, dv}.pack(packedV + (b * keys + j0) * widePanels, 0, dv, j0, n);
-    }
-  });
+  const int64_t d = s.d, dv = s.dv, keys = s.s, shared = s.batch / s.group, wide = roundUp(dv, width<T>);
+  const int64_t block = keysOf<T>(keys, kForwardBytes, d + dv, kForwardKeys), pitch = pitchOf<T>(block);
+  // Strips of kTall rows; a task takes 4 to 32 of those that one key head has.
+  const int64_t ofHead = ceilDiv(s.t, kTall), all = s.group * ofHead;
+  const int64_t chunk = min(all, max(4, min(32, ceilDiv(all, ceilDiv(tasksWanted, shared)))));
+  const int64_t chunks = ceilDiv(all, chunk);
   const Keep<T> keep(p, seed, draw, keys);
-  const int64_t rowBlocks = ceilDiv(s.t, kQueryRows);
-  double macs = double(min(s.t, kQueryRows)) * double(keys) * double(d + dv);
-  int64_t grain = macs > macsWorthwhile ? 1 : int64_t(macsWorthwhile / (macs + 1000)) + 1;
-  parallel(s.batch * rowBlocks, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> scaled(kQueryRows * d), scores(kQueryRows * kForwardKeys), sums(kQueryRows * widePanels);
-    T kept[kForwardKeys], top[kQueryRows], total[kQueryRows];
+  const double macs = double(min(s.t, chunk * kTall)) * double(keys) * double(d + dv);
+  parallel(shared * chunks, grainFor(macs), [&](int64_t begin, int64_t end) {
+    Scratch<T> keysT(roundUp(block, panelCols<T>) * d), values(block * roundUp(dv, panelCols<T>));
+    Scratch<T> scaled(kTall * d), scores(kTall * pitch), sums(chunk * kTall * wide);
+    Scratch<T> tops(chunk * kTall), totals(chunk * kTall * width<T>); // totals in lanes
+    T kept[kForwardKeys];
     for (int64_t e = begin; e < end; e++) {
-      int64_t b = e / rowBlocks, i0 = e % rowBlocks * kQueryRows, rows = min(kQueryRows, s.t - i0), of = b / s.group;
-      for (int64_t r = 0; r < rows; r++) top[r] = -kInfinity<T>, total[r] = T(0);
-      scaledCopy(scaled.data, q + (b * s.t + i0) * d, rows * d, T(scale));
-      memset(sums, 0, size_t(rows * widePanels) * sizeof(T));
-      int64_t until = s.causal ? min(keys, i0 + rows) : keys;
-      for (int64_t j0 = 0; j0 < until; j0 += kForwardKeys) {
-        int64_t n = min(kForwardKeys, until - j0), depth = min(kForwardKeys, keys - j0);
-        product<T, Along::rows>(scores, kForwardKeys, scaled, d, packedK + (of * wide + j0) * d, rows,
-                                roundUp(n, panelCols<T>), d, false);
-        for (int64_t r = 0; r < rows; r++) {
-          T* x = scores + r * kForwardKeys;
-          MaskRow<T>(mask, s, b, i0 + r).addTo(x, j0, n);
-          int64_t seen = s.causal ? max(0, min(n, i0 + r + 1 - j0)) : n;
-          T most = maxRow(x, seen), before = top[r];
-          if (before > most) most = before;
-          T shift = most > -kInfinity<T> ? most : T(0); // of a row whose scores are all -inf: exp gives 0
-          T fade = exp(splat(before - shift))[0];
-          total[r] = total[r] * fade + expRow(x, seen, shift);
-          top[r] = most;
-          if (j0 > 0) scaleRow(sums + r * widePanels, dv, fade);
-          for (int64_t j = seen; j < n; j++) x[j] = T(0);
-          if (keep.drops) {
-            keep.make(kept, b * s.t + i0 + r, j0, n);
-            for (int64_t j = 0; j < n; j++) x[j] *= kept[j];
+      // From the last: with `causal` it has most to do.
+      const int64_t task = shared * chunks - 1 - e, of = task / chunks;
+      const int64_t first = task % chunks * chunk, last = min(all, first + chunk);
+      for (int64_t r = 0; r < chunk * kTall; r++) tops[r] = -kInfinity<T>;
+      zeroRow<T>(totals, chunk * kTall * width<T>);
+      for (int64_t j0 = 0; j0 < keys; j0 += block) {
+        const int64_t there = min(block, keys - j0);
+        if (s.causal && first / ofHead == (last - 1) / ofHead && j0 >= ((last - 1) % ofHead + 1) * kTall) break;
+        MatrixB<T, Along::columns>{k + of * keys * d, d}.pack(keysT, j0, j0 + there, 0, d);
+        MatrixB<T, Along::rows>{v + of * keys * dv, dv}.pack(values, 0, dv, j0, there);
+        for (int64_t strip = first; strip < last; strip++) {
+          const int64_t b = of * s.group + strip / ofHead, i0 = strip % ofHead * kTall;
+          const int64_t at = (strip - first) * kTall, rows = min(kTall, s.t - i0);
+          if (s.causal && i0 + rows <= j0) continue;
+          scaledCopy(scaled.data, q + (b * s.t + i0) * d, rows * d, T(scale));
+          // On the diagonal each panel of rows meets keys of its own number.
+          const int64_t step = s.causal && i0 < j0 + there ? panelRows : kTall;
+          for (int64_t r0 = 0; r0 < rows; r0 += step) {
+            const int64_t high = min(step, rows - r0), n = s.causal ? min(there, i0 + r0 + high - j0) : there;
+            if (n <= 0) continue;
+            product<T, Along::rows>(scores, pitch, scaled + r0 * d, d, keysT, panelCols<T> * d, high,
+                                    roundUp(n, width<T>), d, false);
+            for (int64_t r = 0; r < high; r++) {
+              const int64_t i = i0 + r0 + r, own = at + r0 + r, seen = s.causal ? max(0, min(n, i + 1 - j0)) : n;
+              T *x = scores + r * pitch, *total = totals + own * width<T>;
+              MaskRow<T>(mask, s, b, i).addTo(x, j0, seen);
+              const Vec<T> before = splat(tops[own]), top = vmax(before, topOf(x, seen));
+              const Vec<T> shift = top > -kInfinity<T> ? top : Vec<T>{}; // where all scores are -inf: exp gives 0
+              const Vec<T> fade = weightOf(before - shift);
+              store(total, load(total) * fade + weigh(x, seen, shift));
+              if (j0 > 0 && top[0] > tops[own]) scaleRow(sums + own * wide, wide, fade[0]);
+              tops[own] = top[0];
+              for (int64_t j = seen; j < n; j++) x[j] = T(0);
+              if (keep.drops) {
+                keep.make(kept, b * s.t + i, j0, n);
+                for (int64_t j = 0; j < n; j++) x[j] *= kept[j];
+              }
+            }
+            product<T, Along::rows>(sums + (at + r0) * wide, wide, scores, pitch, values, panelCols<T> * there, high,
+                                    wide, n, j0 > 0);
           }
         }
-        // Panels are as deep as the keys of the block; of a causal block only the first n are met.
-        macro<T, Along::rows>(0, rows, 0, widePanels, n, scores, panelRows * kForwardKeys, kForwardKeys,
-                              packedV + (of * keys + j0) * widePanels, panelCols<T> * depth,
-                              Target<T>{sums, widePanels}, false);
       }
-      for (int64_t r = 0; r < rows; r++) {
-        int64_t row = b * s.t + i0 + r;
-        bool empty = total[r] == T(0);
-        scaledCopy(y + row * dv, sums + r * widePanels, dv, empty ? T(0) : T(1) / total[r]);
-        lse[row] = empty ? kInfinity<T> : top[r] + log(splat(total[r]))[0];
-      }
+      for (int64_t strip = first; strip < last; strip++)
+        for (int64_t i = strip % ofHead * kTall; i < min(s.t, (strip % ofHead + 1) * kTall); i++) {
+          const int64_t row = (of * s.group + strip / ofHead) * s.t + i, at = (strip - first) * kTall + i % kTall;
+          const T total = sumLanes<T>(load(totals + at * width<T>));
+          if (total == T(0)) zeroRow(y + row * dv, dv);
+          else scaledCopy(y + row * dv, sums + at * wide, dv, T(1) / total);
+          lse[row] = total == T(0) ? kInfinity<T> : tops[at] + log(splat(total))[0];
+        }
     }
   });
 }
 KERNEL(attention)
 
-// dv = P'^T dy;  dP = (dy v^T) keep;  dS = P (dP - sum_j dy y);  dq = scale dS k;  dk = scale dS^T q
+// Queries that pass a block of keys together, and the keys of a block; its bytes: two tiles, of weights and of slopes,
+// three forms of the keys and values, dk and dv.
+constexpr int64_t kBackwardRows = 128, kBackwardKeys = 256, kBackwardBytes = 768 << 10;
+
+// dv = P'^T dy;  dP = (dy v^T) keep;  dS = P (dP - sum_j dy y);  dq = dS scale k;  dk = dS^T scale q
 // with P = exp(S - lse), P' = P keep.
 template <class T>
 void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, const T* q, const T* k, const T* v,
                    const T* mask, double scale, double p, int64_t seed, int64_t draw, const AttentionSize& s) {
-  const int64_t d = s.d, e = s.dv, keys = s.s, shared = s.batch / s.group, blocks = ceilDiv(keys, kBackwardKeys);
-  const int64_t rowsOfAll = s.batch * s.t;
+  const int64_t d = s.d, e = s.dv, keys = s.s, shared = s.batch / s.group, rowsOfAll = s.batch * s.t;
   if (rowsOfAll == 0 || keys == 0) {
     if (rowsOfAll > 0) memset(dq, 0, size_t(rowsOfAll * d) * sizeof(T));
     if (shared > 0 && keys > 0) {
@@ -172,83 +228,96 @@ void attentionGrad(T* dq, T* dk, T* dv, const T* dy, const T* y, const T* lse, c
     }
     return;
   }
-  Scratch<T> dots(rowsOfAll); // sum_j dy y of each row
-  parallel(rowsOfAll, grainOf(2 * e * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      const T *a = dy + row * e, *b = y + row * e;
-      dots[row] = sumRow<T>(
-          e, [&](Vec<T> sum, int64_t j) { return fma(load(a + j), load(b + j), sum); },
-          [&](Vec<T> sum, int64_t j, int64_t rest) { return fma(loadPart(a + j, rest), loadPart(b + j, rest), sum); });
-    }
-  });
+  const int64_t queries = evenPiece(s.t, kBackwardRows, panelRows);
+  const int64_t block = keysOf<T>(keys, kBackwardBytes, 2 * queries + 3 * d + 2 * e, kBackwardKeys);
+  const int64_t blocks = ceilDiv(keys, block), pitch = pitchOf<T>(block);
   // About 16 tasks, each of one batch's keys or a chunk of them.
   const int64_t chunk = ceilDiv(blocks, max(1, min(blocks, 16 / shared))), chunks = ceilDiv(blocks, chunk);
   Scratch<T> partial(chunks > 1 ? chunks * rowsOfAll * d : 1);
   const Keep<T> keep(p, seed, draw, keys);
-  const int64_t panelsK = roundUp(kBackwardKeys, panelCols<T>), wideD = roundUp(d, panelCols<T>);
-  const int64_t wideE = roundUp(e, panelCols<T>);
-  double macs = double(s.group) * double(s.t) * double(min(keys, chunk * kBackwardKeys)) * double(3 * d + 2 * e);
-  int64_t grain = macs > macsWorthwhile ? 1 : int64_t(macsWorthwhile / (macs + 1000)) + 1;
-  parallel(shared * chunks, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> keysT(panelsK * d), valuesT(panelsK * e), keysN(kBackwardKeys * wideD), scaled(kQueryRows * d);
-    Scratch<T> weights(kQueryRows * panelsK), slopes(kQueryRows * panelsK);
-    Scratch<T> queries(kQueryRows * wideD), arriving(kQueryRows * wideE);
+  const int64_t wideK = roundUp(block, panelCols<T>);
+  const int64_t wideD = roundUp(d, panelCols<T>), wideE = roundUp(e, panelCols<T>);
+  const double macs = double(s.group) * double(s.t) * double(min(keys, chunk * block)) * double(3 * d + 2 * e);
+  parallel(shared * chunks, grainFor(macs), [&](int64_t begin, int64_t end) {
+    Scratch<T> keysT(wideK * d), valuesT(wideK * e), keysN(block * wideD), scaled(queries * d);
+    Scratch<T> weights(queries * pitch), slopes(queries * pitch), asked(queries * wideD), arriving(queries * wideE);
+    Scratch<T> dots(queries); // sum_j dy y of each row
     T kept[kBackwardKeys];
     for (int64_t task = begin; task < end; task++) {
-      int64_t of = task / chunks, part = task % chunks;
+      const int64_t of = task / chunks, part = task % chunks;
       T* toQ = chunks > 1 ? partial + part * rowsOfAll * d : dq;
-      memset(toQ + of * s.group * s.t * d, 0, size_t(s.group * s.t * d) * sizeof(T));
-      for (int64_t block = part * chunk; block < min(blocks, (part + 1) * chunk); block++) {
-        int64_t j0 = block * kBackwardKeys, all = min(kBackwardKeys, keys - j0);
-        MatrixB<T, Along::columns>{k + of * keys * d, d}.pack(keysT, j0, j0 + all, 0, d);
-        MatrixB<T, Along::columns>{v + of * keys * e, e}.pack(valuesT, j0, j0 + all, 0, e);
-        MatrixB<T, Along::rows>{k + of * keys * d, d}.pack(keysN, 0, d, j0, all);
+      // The first block writes dq, the others add; with `causal` those of later parts leave rows out.
+      const bool leavesRows = s.causal && part > 0;
+      if (leavesRows) zeroRow(toQ + of * s.group * s.t * d, s.group * s.t * d);
+      for (int64_t j0 = part * chunk * block; j0 < min(keys, (part + 1) * chunk * block); j0 += block) {
+        const int64_t there = min(block, keys - j0);
+        MatrixB<T, Along::columns>{k + of * keys * d, d}.pack(keysT, j0, j0 + there, 0, d);
+        MatrixB<T, Along::columns>{v + of * keys * e, e}.pack(valuesT, j0, j0 + there, 0, e);
+        MatrixB<T, Along::rows>{k + of * keys * d, d}.pack(keysN, 0, d, j0, there);
+        scaleRow(keysN.data, there * wideD, T(scale));
         T *ownK = dk + (of * keys + j0) * d, *ownV = dv + (of * keys + j0) * e;
-        memset(ownK, 0, size_t(all * d) * sizeof(T));
-        memset(ownV, 0, size_t(all * e) * sizeof(T));
+        // Likewise dk and dv by the first queries, which with `causal` may not see all of these keys.
+        bool writes = !s.causal;
+        if (s.causal) zeroRow(ownK, there * d), zeroRow(ownV, there * e);
         for (int64_t b = of * s.group; b < (of + 1) * s.group; b++)
-          for (int64_t i0 = s.causal ? j0 / kQueryRows * kQueryRows : 0; i0 < s.t; i0 += kQueryRows) {
-            int64_t rows = min(kQueryRows, s.t - i0), n = s.causal ? min(all, i0 + rows - j0) : all;
+          for (int64_t i0 = s.causal ? j0 / queries * queries : 0; i0 < s.t; i0 += queries) {
+            const int64_t rows = min(queries, s.t - i0), n = s.causal ? min(there, i0 + rows - j0) : there;
             if (n <= 0) continue;
-            const T *qi = q + (b * s.t + i0) * d, *dyi = dy + (b * s.t + i0) * e;
-            scaledCopy(scaled.data, qi, rows * d, T(scale));
-            int64_t cols = roundUp(n, panelCols<T>);
-            product<T, Along::rows>(weights, panelsK, scaled, d, keysT, rows, cols, d, false);
-            product<T, Along::rows>(slopes, panelsK, dyi, e, valuesT, rows, cols, e, false);
-            for (int64_t r = 0; r < rows; r++) {
-              T *w = weights + r * panelsK, *g = slopes + r * panelsK;
-              int64_t row = b * s.t + i0 + r, seen = s.causal ? max(0, min(n, i0 + r + 1 - j0)) : n;
-              MaskRow<T>(mask, s, b, i0 + r).addTo(w, j0, seen);
-              const Vec<T> shift = splat(lse[row]), dot = splat(dots[row]);
-              if (keep.drops) {
-                keep.make(kept, row, j0, n);
-                expRow(w, seen, lse[row]);
-                for (int64_t j = 0; j < seen; j++) {
-                  g[j] = w[j] * (g[j] * kept[j] - dots[row]);
-                  w[j] *= kept[j];
-                }
-              } else
-                along<T>(
-                    seen,
-                    [&](int64_t j) {
-                      Vec<T> x = exp(load(w + j) - shift);
-                      store(w + j, x);
-                      store(g + j, x * (load(g + j) - dot));
-                    },
-                    [&](int64_t j, int64_t rest) {
-                      Vec<T> x = exp(loadPart(w + j, rest) - shift);
-                      storePart(w + j, x, rest);
-                      storePart(g + j, x * (loadPart(g + j, rest) - dot), rest);
-                    });
-              for (int64_t j = seen; j < n; j++) w[j] = g[j] = T(0);
-            }
-            MatrixB<T, Along::rows>{scaled, d}.pack(queries, 0, d, 0, rows);
+            const T* dyi = dy + (b * s.t + i0) * e;
+            scaledCopy(scaled.data, q + (b * s.t + i0) * d, rows * d, T(scale));
+            MatrixB<T, Along::rows>{scaled, d}.pack(asked, 0, d, 0, rows);
             MatrixB<T, Along::rows>{dyi, e}.pack(arriving, 0, e, 0, rows);
-            product<T, Along::columns>(ownV, e, weights, panelsK, arriving, n, e, rows, true);
-            product<T, Along::columns>(ownK, d, slopes, panelsK, queries, n, d, rows, true);
-            for (int64_t r = 0; r < rows; r++) scaleRow(slopes + r * panelsK, n, T(scale));
-            macro<T, Along::rows>(0, rows, 0, d, n, slopes, panelRows * panelsK, panelsK, keysN, panelCols<T> * all,
-                                  Target<T>{toQ + (b * s.t + i0) * d, d}, false);
+            for (int64_t r = 0; r < rows; r++) dots[r] = dotRow(dyi + r * e, y + (b * s.t + i0 + r) * e, e);
+            for (int64_t r0 = 0; r0 < rows; r0 += panelRows) {
+              const int64_t high = min(panelRows, rows - r0), deep = s.causal ? min(n, i0 + r0 + high - j0) : n;
+              if (deep <= 0) continue; // and no key of these rows is met below
+              const int64_t cols = roundUp(deep, width<T>);
+              product<T, Along::rows>(weights + r0 * pitch, pitch, scaled + r0 * d, d, keysT, panelCols<T> * d, high,
+                                      cols, d, false);
+              product<T, Along::rows>(slopes + r0 * pitch, pitch, dyi + r0 * e, e, valuesT, panelCols<T> * e, high,
+                                      cols, e, false);
+              for (int64_t r = r0; r < r0 + high; r++) {
+                T *w = weights + r * pitch, *g = slopes + r * pitch;
+                const int64_t row = b * s.t + i0 + r, seen = s.causal ? max(0, min(deep, i0 + r + 1 - j0)) : n;
+                MaskRow<T>(mask, s, b, i0 + r).addTo(w, j0, seen);
+                const Vec<T> shift = splat(lse[row]), dot = splat(dots[r]);
+                if (keep.drops) {
+                  keep.make(kept, row, j0, seen);
+                  weigh(w, seen, shift);
+                  for (int64_t j = 0; j < seen; j++) {
+                    g[j] = w[j] * (g[j] * kept[j] - dots[r]);
+                    w[j] *= kept[j];
+                  }
+                } else
+                  along<T>(
+                      seen,
+                      [&](int64_t j) {
+                        Vec<T> x = weightOf(load(w + j) - shift);
+                        store(w + j, x);
+                        store(g + j, x * (load(g + j) - dot));
+                      },
+                      [&](int64_t j, int64_t rest) {
+                        Vec<T> x = weightOf(loadPart(w + j, rest) - shift);
+                        storePart(w + j, x, rest);
+                        storePart(g + j, x * (loadPart(g + j, rest) - dot), rest);
+                      });
+                // Columns are met below by panels: as far as one that begins before `deep` may reach.
+                for (int64_t j = seen; j < min(n, deep + panelRows); j++) w[j] = g[j] = T(0);
+              }
+              product<T, Along::rows>(toQ + (b * s.t + i0 + r0) * d, d, slopes + r0 * pitch, pitch, keysN,
+                                      panelCols<T> * there, high, d, deep, leavesRows || j0 > part * chunk * block);
+            }
+            for (int64_t j = 0; j < n; j += panelRows) {
+              // Rows before the panel of rows that holds the diagonal see none of these keys.
+              const int64_t from = s.causal ? max(0, j0 + j - i0) / panelRows * panelRows : 0;
+              const int64_t high = min(panelRows, n - j);
+              product<T, Along::columns>(ownV + j * e, e, weights + from * pitch + j, pitch,
+                                         arriving + from * panelCols<T>, panelCols<T> * rows, high, e, rows - from,
+                                         !writes);
+              product<T, Along::columns>(ownK + j * d, d, slopes + from * pitch + j, pitch, asked + from * panelCols<T>,
+                                         panelCols<T> * rows, high, d, rows - from, !writes);
+            }
+            writes = false;
           }
       }
     }
