@@ -1,9 +1,9 @@
 /**
- * npm run bench -- [ops|steps|memory|tables|knn] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
+ * npm run bench -- [ops|steps|memory|tables|knn|tiny] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
  *
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
  * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
- * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts). --peers: of naive,
+ * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts); tiny: small ops one by one (bench/tiny.ts). --peers: of naive,
  * pytorch and tuned, those that take part.
  */
 import { spawnSync } from "node:child_process";
@@ -18,6 +18,7 @@ import { benchKnn } from "./knn.js";
 import { memory } from "./memory.js";
 import { measurePeak, type Peak } from "./peak.js";
 import { benchTables } from "./tables.js";
+import { benchTiny } from "./tiny.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -106,6 +107,12 @@ if (first === "tables") {
 
 if (first === "knn") {
   const found = await benchKnn(rounds, budget, peak);
+  if (values.json) await writeFile(values.json, `${JSON.stringify(found, null, 1)}\n`);
+  process.exit(0);
+}
+
+if (first === "tiny") {
+  const found = await benchTiny(rounds, budget / 4);
   if (values.json) await writeFile(values.json, `${JSON.stringify(found, null, 1)}\n`);
   process.exit(0);
 }

@@ -54,7 +54,7 @@ export function worstOf({ run, ulps, absolute = 0 }: Accurate, stride: number, f
       for (let i = 0; i < n; i++) {
         const y = got[i]!;
         const r = expected[i]!;
-        if (y === r || (y !== y && r !== r)) continue;
+        if (Object.is(y, r)) continue;
         const rounded = Math.fround(r);
         const finite = Number.isFinite(y) && Number.isFinite(rounded);
         // A result that rounds to infinity may be the largest number, and the reverse.
