@@ -17,6 +17,7 @@ import { measurePeak } from "./peak.js";
 import { PEERS } from "./peers.js";
 import { machine, ourVersions, type Report, type Suite } from "./result.js";
 import { benchTables } from "./tables.js";
+import { benchTiny } from "./tiny.js";
 import { inTurns } from "./turns.js";
 
 /** In the order in which they run; "tables" fills this process with every op's inputs, so it is last. */
@@ -27,6 +28,7 @@ const SUITES: Record<string, Suite> = {
   memory: inTurns(memory),
   attention: inTurns(attention),
   knn: inTurns(knn),
+  tiny: benchTiny,
   eventloop: benchEventLoop,
   tables: benchTables,
 };

@@ -157,10 +157,12 @@ bindKernels();
 let lastTurn = performance.now();
 const TURN = 5; // ms that resolved promises may keep timers waiting
 
+/** Whether breathe() would wait: spares a promise where one is awaited thousands of times. */
+export const isOutOfBreath = (): boolean => performance.now() - lastTurn >= TURN;
+
 /** Gives timers and sockets a turn where promises that resolve at once would starve them. */
 export async function breathe(): Promise<void> {
-  const now = performance.now();
-  if (now - lastTurn < TURN) return;
+  if (!isOutOfBreath()) return;
   await new Promise((resolve) => setImmediate(resolve));
   lastTurn = performance.now();
   addon.turned();

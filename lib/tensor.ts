@@ -8,7 +8,7 @@ import { expect, ShapeError, show } from "./errors.js";
 import type { GraphNode } from "./graph.js";
 import { expectUncaptured, noteChange } from "./live.js";
 import { adopt } from "./memory.js";
-import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf } from "./native.js";
+import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf, isOutOfBreath } from "./native.js";
 
 /** The typed array that data() gives for each dtype. Bools are bytes 0 and 1; the 16-bit floats are their bits. */
 export interface ArrayOf {
@@ -153,7 +153,7 @@ export class Tensor {
     checkDType("data", this, dtype);
     expectUncaptured("data");
     const buffer = await addon.read(handleOf(this, "data"));
-    await breathe();
+    if (isOutOfBreath()) await breathe();
     return new ARRAYS[this.dtype](buffer) as unknown as ArrayOf[D];
   }
 

@@ -32,11 +32,7 @@ public:
   template <class Call> uint64_t submit(Call&& call, double cost, int64_t bytes, Submitter& who) {
     using Stored = std::decay_t<Call>;
     static_assert(sizeof(Stored) <= sizeof(Task::storage));
-    if (beginInPlace(cost, who)) {
-      call();
-      endInPlace();
-      return 0;
-    }
+    if (runNow(call, cost, who)) return 0;
     std::unique_lock<std::mutex> lock(submitting);
     waitForSpace(bytes);
     Task& task = ring[tail.load(std::memory_order_relaxed) % kTasks];
@@ -48,6 +44,14 @@ public:
     if constexpr (requires(Stored & stored) { stored.stamp(uint64_t()); })
       std::launder(reinterpret_cast<Stored*>(task.storage))->stamp(position() + 1);
     return publish(who);
+  }
+
+  // Runs `call()` at once if it may run in place, as submit() says.
+  template <class Call> bool runNow(Call&& call, double cost, Submitter& who) {
+    if (!beginInPlace(cost, who)) return false;
+    call();
+    endInPlace();
+    return true;
   }
 
   // Position of the last call submitted.

@@ -2,7 +2,7 @@
  * Matrix products, on one kernel: gemm reads either operand transposed, so no transpose is ever made.
  */
 
-import { expect, show } from "../errors.js";
+import { expect, ShapeError, show } from "../errors.js";
 import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
@@ -22,63 +22,95 @@ interface Gemm {
   batchB: boolean;
 }
 
-/** y[batch, m, n] = a b (+ bias[n]) with either operand stored transposed. */
-function gemm(a: Tensor, b: Tensor, bias: Tensor | null, s: Gemm): Tensor {
-  const y = empty([s.batch, s.m, s.n], a.dtype);
+/** y[batch, m, n], seen as `shape`, = a b (+ bias[n]) with either operand stored transposed. */
+function gemm(
+  a: Tensor,
+  b: Tensor,
+  bias: Tensor | null,
+  s: Gemm,
+  shape: readonly number[] = [s.batch, s.m, s.n],
+): Tensor {
+  const y = empty(shape, a.dtype);
   const strideA = s.batchA ? s.m * s.k : 0;
   const strideB = s.batchB ? s.k * s.n : 0;
   k.gemm(y, a, b, bias, s.batch, s.m, s.n, s.k, Number(s.transA), Number(s.transB), strideA, strideB);
   const biasShape = bias?.shape;
   return record(y, "matmul", { a, b, bias }, { a, b }, (dy, { a, b }) => ({
     a: () => {
+      const own = s.batchA ? a.shape : undefined;
       // da = dy b^T; where a is stored transposed, da^T = b dy^T
       const da = s.transA
-        ? gemm(b, dy, null, {
-            ...s,
-            m: s.k,
-            n: s.m,
-            k: s.n,
-            transA: s.transB,
-            transB: true,
-            batchA: s.batchB,
-            batchB: true,
-          })
-        : gemm(dy, b, null, {
-            ...s,
-            m: s.m,
-            n: s.k,
-            k: s.n,
-            transA: false,
-            transB: !s.transB,
-            batchA: true,
-            batchB: s.batchB,
-          });
-      return reshape(s.batchA ? da : sumTo(da, [1, da.shape[1]!, da.shape[2]!]), a.shape);
+        ? gemm(
+            b,
+            dy,
+            null,
+            {
+              ...s,
+              m: s.k,
+              n: s.m,
+              k: s.n,
+              transA: s.transB,
+              transB: true,
+              batchA: s.batchB,
+              batchB: true,
+            },
+            own,
+          )
+        : gemm(
+            dy,
+            b,
+            null,
+            {
+              ...s,
+              m: s.m,
+              n: s.k,
+              k: s.n,
+              transA: false,
+              transB: !s.transB,
+              batchA: true,
+              batchB: s.batchB,
+            },
+            own,
+          );
+      return own ? da : reshape(sumTo(da, [1, da.shape[1]!, da.shape[2]!]), a.shape);
     },
     b: () => {
+      const own = s.batchB ? b.shape : undefined;
       // db = a^T dy; where b is stored transposed, db^T = dy^T a
       const db = s.transB
-        ? gemm(dy, a, null, {
-            ...s,
-            m: s.n,
-            n: s.k,
-            k: s.m,
-            transA: true,
-            transB: s.transA,
-            batchA: true,
-            batchB: s.batchA,
-          })
-        : gemm(a, dy, null, {
-            ...s,
-            m: s.k,
-            n: s.n,
-            k: s.m,
-            transA: !s.transA,
-            transB: false,
-            batchA: s.batchA,
-            batchB: true,
-          });
-      return reshape(s.batchB ? db : sumTo(db, [1, db.shape[1]!, db.shape[2]!]), b.shape);
+        ? gemm(
+            dy,
+            a,
+            null,
+            {
+              ...s,
+              m: s.n,
+              n: s.k,
+              k: s.m,
+              transA: true,
+              transB: s.transA,
+              batchA: true,
+              batchB: s.batchA,
+            },
+            own,
+          )
+        : gemm(
+            a,
+            dy,
+            null,
+            {
+              ...s,
+              m: s.k,
+              n: s.n,
+              k: s.m,
+              transA: !s.transA,
+              transB: false,
+              batchA: s.batchA,
+              batchB: true,
+            },
+            own,
+          );
+      return own ? db : reshape(sumTo(db, [1, db.shape[1]!, db.shape[2]!]), b.shape);
     },
     bias: biasShape ? () => sumTo(dy, biasShape) : null,
   }));
@@ -105,6 +137,12 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
     "operands with at least one dimension",
     `${show(a.shape)} and ${show(b.shape)}`,
   );
+  if (a.ndim === 2 && b.ndim === 2) {
+    const [m, inner] = transA ? [a.shape[1]!, a.shape[0]!] : [a.shape[0]!, a.shape[1]!];
+    const [innerB, n] = transB ? [b.shape[1]!, b.shape[0]!] : [b.shape[0]!, b.shape[1]!];
+    if (inner !== innerB) refuse(a, b, transA, transB, inner, innerB);
+    return gemm(a, b, null, { batch: 1, m, n, k: inner, transA, transB, batchA: true, batchB: true }, [m, n]);
+  }
   const left = a.ndim === 1 ? reshape(a, transA ? [a.size, 1] : [1, a.size]) : a;
   const right = b.ndim === 1 ? reshape(b, transB ? [1, b.size] : [b.size, 1]) : b;
   const matrix = (x: Tensor, transposed: boolean): [number, number] => {
@@ -113,8 +151,7 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
   };
   const [m, inner] = matrix(left, transA);
   const [innerB, n] = matrix(right, transB);
-  const shown = `${show(a.shape)}${transA ? "^T" : ""} x ${show(b.shape)}${transB ? "^T" : ""}`;
-  expect(inner === innerB, "matmul", "inner dimensions that agree", `${shown} (${inner} and ${innerB})`);
+  if (inner !== innerB) refuse(a, b, transA, transB, inner, innerB);
 
   const batch = broadcastShapes("matmul", left.shape.slice(0, -2), right.shape.slice(0, -2));
   const count = sizeOfShape(batch);
@@ -128,10 +165,15 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
   const sides = { n, k: inner, transA, transB };
   // [batch, m, k] x [k, n] is one tall product.
   const tall = batchA && !batchB && !transA;
-  const y = tall
-    ? gemm(pa, pb, null, { batch: 1, m: count * m, ...sides, batchA: true, batchB: true })
-    : gemm(pa, pb, null, { batch: count, m, ...sides, batchA, batchB });
-  return reshape(y, [...batch, ...(a.ndim === 1 ? [] : [m]), ...(b.ndim === 1 ? [] : [n])]);
+  const shape = [...batch, ...(a.ndim === 1 ? [] : [m]), ...(b.ndim === 1 ? [] : [n])];
+  return tall
+    ? gemm(pa, pb, null, { batch: 1, m: count * m, ...sides, batchA: true, batchB: true }, shape)
+    : gemm(pa, pb, null, { batch: count, m, ...sides, batchA, batchB }, shape);
+}
+
+function refuse(a: Tensor, b: Tensor, transA: boolean, transB: boolean, inner: number, innerB: number): never {
+  const shown = `${show(a.shape)}${transA ? "^T" : ""} x ${show(b.shape)}${transB ? "^T" : ""}`;
+  throw new ShapeError(`matmul: expected inner dimensions that agree, got ${shown} (${inner} and ${innerB})`);
 }
 
 /** x[..., in] w[out, in]^T + bias[out], as nn.Linear computes it. */
@@ -151,15 +193,11 @@ export function linear(x: Tensor, w: Tensor, bias: Tensor | null = null): Tensor
     expect(bias.ndim === 1 && bias.size === n, "linear", `a bias of shape [${n}]`, show(bias.shape));
   }
   const lead = x.shape.slice(0, -1);
-  const y = gemm(x, w, bias, {
-    batch: 1,
-    m: sizeOfShape(lead),
-    n,
-    k: inner,
-    transA: false,
-    transB: true,
-    batchA: true,
-    batchB: true,
-  });
-  return reshape(y, [...lead, n]);
+  return gemm(
+    x,
+    w,
+    bias,
+    { batch: 1, m: sizeOfShape(lead), n, k: inner, transA: false, transB: true, batchA: true, batchB: true },
+    [...lead, n],
+  );
 }

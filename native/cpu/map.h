@@ -21,7 +21,7 @@ template <class T> INLINE void put(T* p, Vec<T> v, bool around) {
 // y[i] = f(x[i]). y may be x.
 template <class T, class F> INLINE void map1(T* y, const T* x, int64_t n, const F& f) {
   const bool around = y != x && goesAround(y, n);
-  parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
+  parallel(n, kMapGrain, [=, &f](int64_t begin, int64_t end) {
     int64_t i = begin;
     for (; i + width<T> <= end; i += width<T>) put<T>(y + i, f(load(x + i)), around);
     if (i < end) storePart<T>(y + i, f(loadPart(x + i, end - i)), end - i);
@@ -32,7 +32,7 @@ template <class T, class F> INLINE void map1(T* y, const T* x, int64_t n, const 
 // y[i] = f(a[i], b[i]). y may be a or b.
 template <class T, class F> INLINE void map2(T* y, const T* a, const T* b, int64_t n, const F& f) {
   const bool around = y != a && y != b && goesAround(y, n);
-  parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
+  parallel(n, kMapGrain, [=, &f](int64_t begin, int64_t end) {
     int64_t i = begin;
     for (; i + width<T> <= end; i += width<T>) put<T>(y + i, f(load(a + i), load(b + i)), around);
     if (i < end) storePart<T>(y + i, f(loadPart(a + i, end - i), loadPart(b + i, end - i)), end - i);

@@ -78,30 +78,38 @@ INLINE Vec<float> expTail(Vec<float> r) {
 // biased exponent in its low bits, and the shift drops the others.
 INLINE Vec<float> powerOf2(Vec<float> n) { return Vec<float>(Int32s(n + (kRounder + 127.0f)) << 23); }
 
+// exp r = 1 + r (1 + r expTail): Horner to the end, at 0.8 ulp
+INLINE Vec<float> expReduced(Vec<float> r) { return fma(fma(expTail(r), r, splat(1.0f)), r, splat(1.0f)); }
+
 // exp x for -87 <= x <= 88
 INLINE Vec<float> expNormal(Vec<float> x) {
   const Reduced by = byLn2(x);
-  return (fma(by.r * by.r, expTail(by.r), by.r) + 1.0f) * powerOf2(by.n);
+#ifdef NAPIER_SCALES
+  return vscale(expReduced(by.r), by.n);
+#else
+  return expReduced(by.r) * powerOf2(by.n);
+#endif
 }
-// p 2^n, |n| <= 252, in two steps: overflow and subnormals then come out by themselves.
+// p 2^n, |n| <= 252; in two steps overflow and subnormals come out by themselves, as they do of the instruction.
 INLINE Vec<float> scale(Vec<float> p, Vec<float> n) {
+#ifdef NAPIER_SCALES
+  return vscale(p, n);
+#else
   const Vec<float> half = fma(n, splat(0.5f), splat(kRounder)) - kRounder;
   return p * powerOf2(half) * powerOf2(n - half);
+#endif
 }
+// Beyond the ends the result is infinity or 0. NaN, the second argument of both, passes through.
 INLINE Vec<float> exp(Vec<float> x) {
-  // Beyond these ends the result is infinity or 0. NaN fails both comparisons and passes through.
-  x = x > 89.0f ? splat(89.0f) : x;
-  x = x < -104.0f ? splat(-104.0f) : x;
-  const Reduced by = byLn2(x);
-  return scale(fma(by.r * by.r, expTail(by.r), by.r) + 1.0f, by.n);
+  const Reduced by = byLn2(vmax(splat(-104.0f), vmin(splat(89.0f), x)));
+  return scale(expReduced(by.r), by.n);
 }
 
 // exp x - 1 = (s - 1) + s (exp r - 1), s = 2^n. The sum (s - 1) + s r is kept with its rounding error (|s - 1| >= |s
 // r|, or s = 1), since up to a bit cancels. All by s / 2, as 2^128 would overflow.
 INLINE Vec<float> expm1(Vec<float> x) {
   const Vec<float> x0 = x;
-  x = x > 89.0f ? splat(89.0f) : x;
-  x = x < -20.0f ? splat(-20.0f) : x; // exp(-20) < 2^-25: -1
+  x = vmax(splat(-20.0f), vmin(splat(89.0f), x)); // exp(-20) < 2^-25: -1
   const Reduced by = byLn2(x);
   const Vec<float> s = powerOf2(by.n - 1.0f), t = s - 0.5f, sr = s * by.r;
   // (exp r - 1 - r) / r^2: 1.4e-8 of exp r - 1
@@ -117,25 +125,42 @@ INLINE Vec<float> sigmoid(Vec<float> x) {
   return (x < 0.0f ? e : splat(1.0f)) / (1.0f + e);
 }
 
+// sigmoid(x) (1 + v sigmoid(-x)), by one exp and one division
+INLINE Vec<float> sigmoidSlope(Vec<float> x, Vec<float> v) {
+  const Vec<float> e = exp(-abs(x)), one = splat(1.0f), d = 1.0f / (1.0f + e);
+  const Vec<float> up = (x < 0.0f ? e : one) * d, down = (x < 0.0f ? one : e) * d;
+  return up * fma(v, down, one);
+}
+
 // |x| < 0.625: x + x^3 P(x^2); beyond: 1 - 2 / (exp 2x + 1), which is 1 from 9.02 on.
 INLINE Vec<float> tanh(Vec<float> x) {
   const Vec<float> a = abs(x), z = x * x;
   // (tanh x - x) / x^3: 4.5e-9
   constexpr float c[] = {-0.333332807f, 0.133314103f, -0.0537372679f, 0.0206317231f, -0.00569734583f};
   const Vec<float> small = fma(a * z, polynomial(z, c), a);
-  const Vec<float> large = 1.0f - 2.0f / (expNormal(a > 10.0f ? splat(20.0f) : a + a) + 1.0f);
+  const Vec<float> large = 1.0f - 2.0f / (expNormal(vmin(splat(20.0f), a + a)) + 1.0f);
   return withSign(a < 0.625f ? small : large, signBit(x));
 }
 
 // |x| < 0.9: x + x P(x^2); beyond: 1 - exp(-t Q(t)), t = |x|, which is 1 from 3.92 on.
 INLINE Vec<float> erf(Vec<float> x) {
-  const Vec<float> a = abs(x), z = x * x, t = a > 4.0f ? splat(4.0f) : a;
+  const Vec<float> a = abs(x), z = x * x, t = vmin(splat(4.0f), a);
   // erf x / x - 1: 1.2e-8
   constexpr float c[] = {0.128379151f, -0.376125067f, 0.112819761f, -0.0267732851f, 0.00500416011f, -0.000605246169f};
   // -log(1 - erf t) / t: 3.1e-9 of erf t
   constexpr float q[] = {1.12852001f, 0.635699153f, 0.105287157f, -0.0229062345f, 0.00322004058f, -0.000214602929f};
   const Vec<float> small = fma(a, polynomial(z, c), a), large = 1.0f - expNormal(-t * polynomial(t, q));
   return withSign(a < 0.9f ? small : large, signBit(x));
+}
+
+// The normal distribution's: for negative x exp(-P(|x|)), with P = -log(erfc(|x| / sqrt 2) / 2), and 1 less that for the
+// others. The tail keeps its digits to -5.5, beyond which P grows faster: the error there is below 1e-13.
+INLINE Vec<float> cdf(Vec<float> x) {
+  // 4.9e-8 of the tail near 0, growing with its fourth root
+  constexpr float p[] = {0.693147123f,    0.797887504f,    0.318285435f,    0.0364136212f,    -0.00490624225f, 7.18974625e-05f,
+                         0.000160266092f, -4.35242473e-05f, 6.01995043e-06f, -4.51415616e-07f, 1.44999088e-08f};
+  const Vec<float> a = abs(x), tail = exp(-polynomial(a, p));
+  return x > 0.0f ? 1.0f - tail : tail;
 }
 
 // ---- log: x = 2^n m, sqrt(1/2) <= m < sqrt 2; log x = n ln 2 + log m
@@ -247,7 +272,7 @@ INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
   const Vec<double> k0 = (t0 + kRounder64) - kRounder64, k1 = (t1 + kRounder64) - kRounder64;
   const double ln2 = 0.6931471805599453;
   const Vec<float> r = narrow((t0 - k0) * ln2, (t1 - k1) * ln2);
-  Vec<float> z = scale(fma(r * r, expTail(r), r) + 1.0f, narrow(k0, k1));
+  Vec<float> z = scale(expReduced(r), narrow(k0, k1));
   // 0 and inf to a power
   const Int32s grows = (a == 0.0f) ^ (y > 0.0f), end = (a == 0.0f) | (a == infinity);
   z = end & (y != 0.0f) ? (grows ? splat(infinity) : Vec<float>{}) : z;
@@ -304,8 +329,10 @@ EACH_LANE(double, trunc, (Vec<double> x), __builtin_trunc(x[i]))
 EACH_LANE(double, round, (Vec<double> x), __builtin_rint(x[i]))
 EACH_LANE(double, pow, (Vec<double> x, Vec<double> y), __builtin_pow(x[i], y[i]))
 EACH_LANE(double, atan2, (Vec<double> x, Vec<double> y), __builtin_atan2(x[i], y[i]))
-#undef EACH_LANE
 INLINE Vec<double> sigmoid(Vec<double> x) { return 1.0 / (1.0 + exp(-x)); }
+INLINE Vec<double> sigmoidSlope(Vec<double> x, Vec<double> v) { return sigmoid(x) * (1.0 + v * sigmoid(-x)); }
+EACH_LANE(double, cdf, (Vec<double> x), 0.5 * __builtin_erfc(-0.7071067811865476 * x[i]))
+#undef EACH_LANE
 INLINE Vec<float> pow(Vec<float> x, float y) { return pow(x, splat(y)); }
 INLINE Vec<double> pow(Vec<double> x, double y) { return pow(x, splat(y)); }
 

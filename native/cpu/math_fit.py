@@ -55,6 +55,11 @@ fit("(tanh x - x) / x^3, of tanh x", lambda z: (mp.tanh(root(z)) - root(z)) / ro
 fit("erf x / x - 1, of erf x", lambda z: mp.erf(root(z)) / root(z) - 1, 0, 0.81, 5, lambda z: root(z) / mp.erf(root(z)))
 fit("-log(1 - erf t) / t, of erf t", lambda t: -mp.log(mp.erfc(t)) / t, 0.9, 4.0, 5,
     lambda t: t * mp.erfc(t) / mp.erf(t))
+def tail(a):
+    return mp.erfc(a / root(2)) / 2
+
+
+fit("-log cdf(-a), of cdf(-a), by its fourth root", lambda a: -mp.log(tail(a)), 0, 6, 10, lambda a: root(root(tail(a))))
 quarter = float(mp.pi / 4) * 1.0001
 fit("(sin r - r) / r^3, of sin r", lambda z: (mp.sin(root(z)) - root(z)) / root(z)**3, 0, quarter**2, 2,
     lambda z: root(z)**3 / mp.sin(root(z)))

@@ -60,7 +60,7 @@ INLINE Vec<float> atan(Vec<float> x) { return atan2(x, splat(1.0f)); }
 INLINE Vec<float> halfExp(Vec<float> a) {
   a = a > 90.0f ? splat(90.0f) : a;
   const Reduced by = byLn2(a);
-  return scale(fma(by.r * by.r, expTail(by.r), by.r) + 1.0f, by.n - 1.0f);
+  return scale(expReduced(by.r), by.n - 1.0f);
 }
 INLINE Vec<float> sinh(Vec<float> x) {
   const Vec<float> a = abs(x), z = x * x, e = halfExp(a);
@@ -103,13 +103,12 @@ INLINE Vec<float> times2To(Vec<float> f, Vec<double> t0, Vec<double> t1) {
   const Vec<double> k0 = (t0 + kRounder64) - kRounder64, k1 = (t1 + kRounder64) - kRounder64;
   const double ln2 = 0.6931471805599453;
   const Vec<float> r = narrow((t0 - k0) * ln2, (t1 - k1) * ln2);
-  return scale(f * (fma(r * r, expTail(r), r) + 1.0f), narrow(k0, k1));
+  return scale(f * expReduced(r), narrow(k0, k1));
 }
 INLINE Vec<float> exp2(Vec<float> x) {
-  x = x > 130.0f ? splat(130.0f) : x;
-  x = x < -152.0f ? splat(-152.0f) : x;
+  x = vmax(splat(-152.0f), vmin(splat(130.0f), x));
   const Vec<float> n = (x + kRounder) - kRounder, r = (x - n) * 0.693147182f;
-  return scale(fma(r * r, expTail(r), r) + 1.0f, n);
+  return scale(expReduced(r), n);
 }
 INLINE Vec<float> logOfBase(Vec<float> x, double perBit) {
   const Split s = split(x);

@@ -77,7 +77,7 @@ private:
   void freeSlot(uint32_t index);
   void finish(Completion done); // any thread
   void settleFinished();
-  void settle(const Completion& done);
+  void settle(const Completion& done, napi_value result); // null for undefined
   void addPending(int change);
   void tearDown();
   static void onFinished(napi_env env, napi_value, void* context, void*);
@@ -86,7 +86,7 @@ private:
   std::vector<Slot> slots;
   std::vector<uint32_t> freeSlots, young, middle; // middle: survived one sweep
   double* stats = nullptr;
-  napi_ref statsRef = nullptr, arrayBufferClass = nullptr;
+  napi_ref statsRef = nullptr, allocateUncleared = nullptr;
   napi_threadsafe_function finishedFunction = nullptr;
   int pending = 0;
   std::mutex finishedMutex;

@@ -25,7 +25,17 @@ for (const dtype of ["float32", "float64"])
         x.slice([0, Math.max(1, shape[0] - 1)]),
         chain(x, y),
         x.add(1).mul_(2),
+        ...(x.ndim === 2 ? [x.t(), y.reshape([...shape, 1]).permute([2, 1, 0])] : []),
       ];
       for (const r of results) hash.update(new Uint8Array(r.dataSync(dtype).buffer));
     });
+// Transposes: whole tiles, rows that are whole lines and others, three dimensions.
+for (const [shape, order] of [
+  [[96, 48], [1, 0]],
+  [[50, 64], [1, 0]],
+  [[3, 48, 80], [0, 2, 1]],
+  [[64, 5, 32], [2, 1, 0]],
+])
+  for (const dtype of ["float32", "float64", "float16"])
+    scope(() => hash.update(new Uint8Array(randn(shape).to(dtype).permute(order).dataSync(dtype).buffer)));
 console.log(hash.digest("hex"));

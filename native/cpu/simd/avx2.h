@@ -22,6 +22,11 @@ INLINE Vec<double> fma(Vec<double> x, Vec<double> y, Vec<double> z) {
 }
 template <class V> INLINE V vmax(V a, V b) { return a > b ? a : b; } // b where either is NaN
 template <class V> INLINE V vmin(V a, V b) { return a < b ? a : b; }
+// g++ makes a comparison and a selection of those.
+INLINE Vec<float> vmax(Vec<float> a, Vec<float> b) { return Vec<float>(_mm256_max_ps(__m256(a), __m256(b))); }
+INLINE Vec<float> vmin(Vec<float> a, Vec<float> b) { return Vec<float>(_mm256_min_ps(__m256(a), __m256(b))); }
+INLINE Vec<double> vmax(Vec<double> a, Vec<double> b) { return Vec<double>(_mm256_max_pd(__m256d(a), __m256d(b))); }
+INLINE Vec<double> vmin(Vec<double> a, Vec<double> b) { return Vec<double>(_mm256_min_pd(__m256d(a), __m256d(b))); }
 INLINE Vec<float> vsqrt(Vec<float> x) { return Vec<float>(_mm256_sqrt_ps(__m256(x))); }
 INLINE Vec<double> vsqrt(Vec<double> x) { return Vec<double>(_mm256_sqrt_pd(__m256d(x))); }
 // Products of the even lanes.

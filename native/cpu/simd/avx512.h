@@ -22,8 +22,16 @@ INLINE Vec<double> fma(Vec<double> x, Vec<double> y, Vec<double> z) {
 }
 template <class V> INLINE V vmax(V a, V b) { return a > b ? a : b; } // b where either is NaN
 template <class V> INLINE V vmin(V a, V b) { return a < b ? a : b; }
+// g++ makes a comparison and a selection of those.
+INLINE Vec<float> vmax(Vec<float> a, Vec<float> b) { return Vec<float>(_mm512_maskz_max_ps(-1, __m512(a), __m512(b))); }
+INLINE Vec<float> vmin(Vec<float> a, Vec<float> b) { return Vec<float>(_mm512_maskz_min_ps(-1, __m512(a), __m512(b))); }
+INLINE Vec<double> vmax(Vec<double> a, Vec<double> b) { return Vec<double>(_mm512_maskz_max_pd(-1, __m512d(a), __m512d(b))); }
+INLINE Vec<double> vmin(Vec<double> a, Vec<double> b) { return Vec<double>(_mm512_maskz_min_pd(-1, __m512d(a), __m512d(b))); }
 INLINE Vec<float> vsqrt(Vec<float> x) { return Vec<float>(_mm512_maskz_sqrt_ps(-1, __m512(x))); }
 INLINE Vec<double> vsqrt(Vec<double> x) { return Vec<double>(_mm512_maskz_sqrt_pd(-1, __m512d(x))); }
+// p 2^n for integers n
+#define NAPIER_SCALES 1
+INLINE Vec<float> vscale(Vec<float> p, Vec<float> n) { return Vec<float>(_mm512_maskz_scalef_ps(-1, __m512(p), __m512(n))); }
 // Products of the even lanes.
 INLINE Vec<uint64_t> mulEven(Vec<uint32_t> a, Vec<uint32_t> b) {
   return Vec<uint64_t>(_mm512_mul_epu32(__m512i(a), __m512i(b)));
