@@ -1,22 +1,53 @@
 // Positions of the largest and smallest elements of x[outer, reduce, inner] over `reduce`: NaN wins, and of equals the
-// first. Consecutive elements are read twice, for the value and then for its place; columns keep both as they go.
+// first. Lanes and columns keep the best and its place as they go; bytes, whose lanes hold no places, are read twice.
 #include "map.h"
+#include "row_blocks.h"
 
 namespace napier::ISA {
 
 template <class T> struct Largest {
   static constexpr T first = lowest<T>();
   template <class V> static INLINE V join(V a, V b) { return (b > a) | (b != b) ? b : a; }
-  static INLINE bool better(T a, T b) { return a > b; }
+  template <class V> static INLINE auto better(V a, V b) { return a > b; }
 };
 template <class T> struct Smallest {
   static constexpr T first = highest<T>();
   template <class V> static INLINE V join(V a, V b) { return (b < a) | (b != b) ? b : a; }
-  static INLINE bool better(T a, T b) { return a < b; }
+  template <class V> static INLINE auto better(V a, V b) { return a < b; }
 };
-template <class T> INLINE bool same(T a, T b) { return a == b || (a != a && b != b); }
+template <class V> INLINE auto same(V a, V b) { return (a == b) | ((a != a) & (b != b)); }
+
+// By lanes: the best element of each and its place, the best of all lanes, and of the places where it stands the first.
+template <class T, class R> INLINE int64_t findBestInLanes(const T* x, int64_t n) {
+  using Places = LaneMask<T>;
+  using Place = std::remove_reference_t<decltype(Places{}[0])>;
+  constexpr int w = width<T>;
+  Vec<T> best0 = splat(R::first), best1 = best0;
+  Places at0{}, at1{};
+  auto meet = [](Vec<T>& best, Places& at, Vec<T> v, int64_t i) {
+    const Places wins = R::better(v, best) | ((v != v) & (best == best));
+    best = wins ? v : best;
+    at = wins ? Places{} + Place(i) : at;
+  };
+  int64_t i = 0;
+  for (; i + 2 * w <= n; i += 2 * w) {
+    meet(best0, at0, load(x + i), i);
+    meet(best1, at1, load(x + i + w), i + w);
+  }
+  along<T>(
+      n - i, [&](int64_t k) { meet(best0, at0, load(x + i + k), i + k); },
+      [&](int64_t k, int64_t rest) {
+        meet(best1, at1, lanesBelow<T>(rest) ? loadPart(x + i + k, rest) : splat(R::first), i + k);
+      });
+  const Vec<T> best = joinLanes<T>(R::join(best0, best1), [](Vec<T> a, Vec<T> b) { return R::join(a, b); });
+  const Places none = Places{} + Place(INT32_MAX), lanes = __builtin_convertvector(lane<T>(), Places);
+  const Places first0 = same(best0, best) ? at0 + lanes : none, first1 = same(best1, best) ? at1 + lanes : none;
+  auto smaller = [](Vec<Place> a, Vec<Place> b) { return a < b ? a : b; };
+  return joinLanes<Place>(smaller(Vec<Place>(first0), Vec<Place>(first1)), smaller)[0];
+}
 
 template <class T, class R> INLINE int64_t findBest(const T* x, int64_t n) {
+  if constexpr (sizeof(T) >= 4) return findBestInLanes<T, R>(x, n);
   T best = R::first;
   int64_t i = 0;
   constexpr int w = width<T>;
@@ -41,7 +72,7 @@ template <class T, class R> INLINE int64_t findBest(const T* x, int64_t n) {
 }
 
 // Columns that keep their best so far in L1.
-constexpr int64_t kColumns = 256, kPiece = 65536;
+constexpr int64_t kColumns = 1024, kPiece = 65536;
 
 template <class T, class R> INLINE void argBest(int32_t* y, const T* x, const ReduceSize& s) {
   if (s.y() == 0) return;

@@ -1,17 +1,18 @@
 // Group normalisation of x[n, c, inner] (Wu & He 2018): the channels of an example in `groups` blocks, each by its own
 // mean and variance. A thread takes a group (a contiguous row of c / groups inner elements) from the statistics to y,
-// while it is in L2. Sums of up to kPiece elements in T, then in double.
+// while it is in L2. Sums of up to kRun elements in T, then in double.
+#include "map.h"
 #include "rows.h"
 
 namespace napier::ISA {
 
-constexpr int64_t kPiece = 1024;
+constexpr int64_t kRun = 1024;
 
 // Sum over n elements of f(accumulator, i), part(accumulator, i, rest).
 template <class T, class F, class Part> INLINE double pieceSum(int64_t n, const F& f, const Part& part) {
   double total = 0;
-  for (int64_t start = 0; start < n; start += kPiece) {
-    const int64_t length = n - start < kPiece ? n - start : kPiece;
+  for (int64_t start = 0; start < n; start += kRun) {
+    const int64_t length = n - start < kRun ? n - start : kRun;
     total += double(sumRow<T>(
         length, [&](Vec<T> a, int64_t i) { return f(a, start + i); },
         [&](Vec<T> a, int64_t i, int64_t rest) { return part(a, start + i, rest); }));
@@ -22,6 +23,7 @@ template <class T, class F, class Part> INLINE double pieceSum(int64_t n, const 
 template <class T>
 void groupNorm(T* y, T* mean, T* rstd, const T* x, const T* w, const T* b, double eps, int64_t groups,
                const ChannelSize& s) {
+  const bool around = goesAround(y, s.n * s.c * s.inner) && s.inner % width<T> == 0;
   const int64_t channels = s.c / groups, cols = channels * s.inner;
   parallel(s.n * groups, grainOf(cols * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; row++) {
@@ -55,19 +57,49 @@ void groupNorm(T* y, T* mean, T* rstd, const T* x, const T* w, const T* b, doubl
         T* to = y + row * cols + k * s.inner;
         const Vec<T> scale = splat(p), offset = splat(o);
         along<T>(
-            s.inner, [&](int64_t i) { store(to + i, fma(load(from + i) - shift, scale, offset)); },
+            s.inner, [&](int64_t i) { put<T>(to + i, fma(load(from + i) - shift, scale, offset), around); },
             [&](int64_t i, int64_t rest) { storePart(to + i, fma(loadPart(from + i, rest) - shift, scale, offset), rest); });
       }
     }
+    if (around) streamed();
   });
 }
 KERNEL(groupNorm)
+
+// sum g, sum g (x - m) over n elements
+template <class T> struct PairOfSums {
+  T g, dot;
+};
+template <class T> INLINE PairOfSums<T> sumPairs(const T* g, const T* x, Vec<T> m, int64_t n) {
+  constexpr int w = width<T>;
+  Vec<T> g0{}, g1{}, dot0{}, dot1{};
+  int64_t i = 0;
+  for (; i + 2 * w <= n; i += 2 * w) {
+    const Vec<T> a = load(g + i), b = load(g + i + w);
+    g0 += a, g1 += b;
+    dot0 = fma(a, load(x + i) - m, dot0), dot1 = fma(b, load(x + i + w) - m, dot1);
+  }
+  along<T>(
+      n - i,
+      [&](int64_t k) {
+        const Vec<T> a = load(g + i + k);
+        g0 += a;
+        dot0 = fma(a, load(x + i + k) - m, dot0);
+      },
+      [&](int64_t k, int64_t rest) {
+        const Vec<T> a = loadPart(g + i + k, rest);
+        g1 += a;
+        dot1 = fma(a, lanesBelow<T>(rest) ? loadPart(x + i + k, rest) - m : Vec<T>{}, dot1);
+      });
+  return {sumLanes<T>(g0 + g1), sumLanes<T>(dot0 + dot1)};
+}
 
 // With g = dy w, xh = (x - mean) rstd: dx = rstd (g - mean(g) - xh mean(g xh)) over the group; dw = sum dy xh, db = sum dy
 // over examples and inner. Every (n, c) leaves its two sums in `sums`, the examples are added in order.
 template <class T>
 void groupNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, const T* rstd, const T* w,
                    int64_t groups, const ChannelSize& s) {
+  const bool around = dx && goesAround(dx, s.n * s.c * s.inner) && s.inner % width<T> == 0;
   const int64_t channels = s.c / groups, cols = channels * s.inner;
   Scratch<double> sums(s.n * s.c * 2); // sum dy, sum dy (x - mean)
   parallel(s.n * groups, grainOf(cols * 5 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
@@ -79,14 +111,12 @@ void groupNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, 
         const int64_t c = row % groups * channels + k;
         const T *xp = x + row * cols + k * s.inner, *gp = dy + row * cols + k * s.inner;
         double* own = sums + (row * channels + k) * 2;
-        own[0] = pieceSum<T>(
-            s.inner, [&](Vec<T> a, int64_t i) { return a + load(gp + i); },
-            [&](Vec<T> a, int64_t i, int64_t rest) { return a + loadPart(gp + i, rest); });
-        own[1] = pieceSum<T>(
-            s.inner, [&](Vec<T> a, int64_t i) { return fma(load(gp + i), load(xp + i) - m, a); },
-            [&](Vec<T> a, int64_t i, int64_t rest) {
-              return fma(loadPart(gp + i, rest), lanesBelow<T>(rest) ? loadPart(xp + i, rest) - m : Vec<T>{}, a);
-            });
+        own[0] = own[1] = 0;
+        for (int64_t start = 0; start < s.inner; start += kRun) {
+          const int64_t length = s.inner - start < kRun ? s.inner - start : kRun;
+          const PairOfSums<T> run = sumPairs<T>(gp + start, xp + start, m, length);
+          own[0] += double(run.g), own[1] += double(run.dot);
+        }
         const double wc = w ? double(w[c]) : 1;
         sumG += wc * own[0];
         dot += wc * own[1];
@@ -100,12 +130,13 @@ void groupNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, 
         const T *xp = x + at, *gp = dy + at;
         T* dp = dx + at;
         along<T>(
-            s.inner, [&](int64_t i) { store(dp + i, fma(load(gp + i), p, fma(load(xp + i) - m, q, o))); },
+            s.inner, [&](int64_t i) { put<T>(dp + i, fma(load(gp + i), p, fma(load(xp + i) - m, q, o)), around); },
             [&](int64_t i, int64_t rest) {
               storePart(dp + i, fma(loadPart(gp + i, rest), p, fma(loadPart(xp + i, rest) - m, q, o)), rest);
             });
       }
     }
+    if (around) streamed();
   });
   if (!dw && !db) return;
   parallel(s.c, grainOf(s.n * 2 * int64_t(sizeof(double))), [&](int64_t begin, int64_t end) {

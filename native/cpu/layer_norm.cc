@@ -1,5 +1,7 @@
-// Layer normalisation of rows (Ba et al. 2016). A row is read from memory once and walked three times in L1.
-#include "rows.h"
+// Layer normalisation of rows (Ba et al. 2016). A row is read from memory once and walked three times in L1; short rows
+// are taken a register's worth at a time (row_blocks.h).
+#include "map.h"
+#include "row_blocks.h"
 
 namespace napier::ISA {
 
@@ -9,47 +11,58 @@ INLINE double rootReciprocal(double v) { return 1 / __builtin_sqrt(v); }
 // mean, rstd: [rows], saved for the gradient; w, b: [cols] or absent
 template <class T>
 void layerNorm(T* y, T* mean, T* rstd, const T* x, const T* w, const T* b, double eps, int64_t rows, int64_t cols) {
-  parallel(rows, grainOf(cols * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      const T* xr = x + row * cols;
-      T* yr = y + row * cols;
-      // About the row's first element, so that the sum of values far from 0 loses nothing.
-      const Vec<T> first = splat(cols > 0 ? xr[0] : T(0));
-      const T moved = sumRow<T>(
-          cols, [&](Vec<T> a, int64_t i) { return a + (load(xr + i) - first); },
-          [&](Vec<T> a, int64_t i, int64_t rest) {
-            return a + (lanesBelow<T>(rest) ? loadPart(xr + i, rest) - first : Vec<T>{});
-          });
-      // x - mean as (x - first) - near: both are small where the mean, rounded to T, is off by more than they differ.
-      const T offset = T(double(moved) / double(cols)), m = T(double(first[0]) + double(offset));
-      const Vec<T> near = splat(offset);
-      T squares = sumRow<T>(
-          cols,
-          [&](Vec<T> a, int64_t i) {
-            Vec<T> d = (load(xr + i) - first) - near;
-            return fma(d, d, a);
+  const bool around = goesAround(y, rows * cols) && cols % width<T> == 0;
+  const Vec<T> one = splat(T(1)), zero{};
+  rowBlocks<T>(rows, cols, cols * 2 * int64_t(sizeof(T)), kShortRow, [&](int64_t at, int count, T*) {
+    const T* xb = x + at * cols;
+    // About a row's first element, so that the sum of values far from 0 loses nothing.
+    RowValues<T> first, near, scale;
+    for (int r = 0; r < count; r++) first.value[r] = cols > 0 ? xb[r * cols] : T(0);
+    const RowValues<T> moved(sumRows<T>(count, [&](int r) {
+      const T* xr = xb + r * cols;
+      const Vec<T> from = first[r];
+      return foldRow<T>(
+          cols, zero, [=](Vec<T> a, int64_t i) { return a + (load(xr + i) - from); },
+          [=](Vec<T> a, int64_t i, int64_t rest) {
+            return a + (lanesBelow<T>(rest) ? loadPart(xr + i, rest) - from : zero);
           },
-          [&](Vec<T> a, int64_t i, int64_t rest) {
-            Vec<T> d = lanesBelow<T>(rest) ? (loadPart(xr + i, rest) - first) - near : Vec<T>{};
-            return fma(d, d, a);
-          });
-      T r = T(rootReciprocal(double(squares) / double(cols) + eps));
-      Vec<T> scale = splat(r);
-      mean[row] = m;
-      rstd[row] = r;
-      auto finish = [=](Vec<T> v, Vec<T> wi, Vec<T> bi) { return fma(((v - first) - near) * scale, wi, bi); };
-      if (w && b)
-        along<T>(
-            cols, [&](int64_t i) { store(yr + i, finish(load(xr + i), load(w + i), load(b + i))); },
-            [&](int64_t i, int64_t rest) {
-              storePart(yr + i, finish(loadPart(xr + i, rest), loadPart(w + i, rest), loadPart(b + i, rest)), rest);
-            });
-      else
-        for (int64_t i = 0; i < cols; i++) {
-          T h = ((xr[i] - first[0]) - offset) * r;
-          yr[i] = (w ? h * w[i] : h) + (b ? b[i] : T(0));
-        }
+          [](Vec<T> a, Vec<T> b) { return a + b; });
+    }));
+    // x - mean as (x - first) - near: both are small where the mean, rounded to T, is off by more than they differ.
+    for (int r = 0; r < count; r++) near.value[r] = T(double(moved.value[r]) / double(cols));
+    const RowValues<T> squares(sumRows<T>(count, [&](int r) {
+      const T* xr = xb + r * cols;
+      const Vec<T> from = first[r], middle = near[r];
+      auto square = [=](Vec<T> d, Vec<T> a) { return fma(d, d, a); };
+      return foldRow<T>(
+          cols, zero, [=](Vec<T> a, int64_t i) { return square((load(xr + i) - from) - middle, a); },
+          [=](Vec<T> a, int64_t i, int64_t rest) {
+            return square(lanesBelow<T>(rest) ? (loadPart(xr + i, rest) - from) - middle : zero, a);
+          },
+          [](Vec<T> a, Vec<T> b) { return a + b; });
+    }));
+    for (int r = 0; r < count; r++) {
+      mean[at + r] = T(double(first.value[r]) + double(near.value[r]));
+      rstd[at + r] = scale.value[r] = T(rootReciprocal(double(squares.value[r]) / double(cols) + eps));
     }
+    for (int r = 0; r < count; r++) {
+      const T* xr = xb + r * cols;
+      T* yr = y + (at + r) * cols;
+      const Vec<T> from = first[r], middle = near[r], times = scale[r];
+      auto finish = [=](Vec<T> v, Vec<T> wi, Vec<T> bi) { return fma(((v - from) - middle) * times, wi, bi); };
+      auto walk = [&](auto scaled, auto offset) {
+        along<T>(
+            cols, [&](int64_t i) { put<T>(yr + i, finish(load(xr + i), scaled(i), offset(i)), around); },
+            [&](int64_t i, int64_t rest) {
+              storePart(yr + i,
+                        finish(loadPart(xr + i, rest), w ? loadPart(w + i, rest) : one, b ? loadPart(b + i, rest) : zero),
+                        rest);
+            });
+      };
+      if (w && b) walk([=](int64_t i) { return load(w + i); }, [=](int64_t i) { return load(b + i); });
+      else walk([=](int64_t i) { return w ? load(w + i) : one; }, [=](int64_t i) { return b ? load(b + i) : zero; });
+    }
+    if (around) streamed();
   });
 }
 KERNEL(layerNorm)
@@ -61,7 +74,7 @@ void layerNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, 
                    int64_t cols) {
   constexpr int64_t kRowChunk = 64;
   const int64_t chunks = (rows + kRowChunk - 1) / kRowChunk;
-  const bool sums = dw || db;
+  const bool sums = dw || db, around = dx && goesAround(dx, rows * cols) && cols % width<T> == 0;
   Scratch<T> partial(sums ? chunks * 2 * cols : 1); // [chunks, 2, cols]
   parallel(chunks, grainOf(kRowChunk * cols * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; chunk++) {
@@ -95,10 +108,13 @@ void layerNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, 
             });
         if (!dx) continue;
         T* dr = dx + row * cols;
-        const Vec<T> c1 = splat(sumLanes<T>(sumG) / T(cols)), c2 = splat(sumLanes<T>(dot) / T(cols));
+        auto plus = [](Vec<T> a, Vec<T> b) { return a + b; };
+        const Vec<T> c1 = joinLanes<T>(sumG, plus) / T(cols), c2 = joinLanes<T>(dot, plus) / T(cols);
         auto slope = [&](Vec<T> g, Vec<T> v, Vec<T> wi) { return r * (g * wi - c1 - (v - m) * r * c2); };
         along<T>(
-            cols, [&](int64_t i) { store(dr + i, slope(load(gr + i), load(xr + i), w ? load(w + i) : splat(T(1)))); },
+            cols, [&](int64_t i) {
+              put<T>(dr + i, slope(load(gr + i), load(xr + i), w ? load(w + i) : splat(T(1))), around);
+            },
             [&](int64_t i, int64_t rest) {
               storePart(dr + i,
                         slope(loadPart(gr + i, rest), loadPart(xr + i, rest), w ? loadPart(w + i, rest) : splat(T(1))),
@@ -106,6 +122,7 @@ void layerNormGrad(T* dx, T* dw, T* db, const T* dy, const T* x, const T* mean, 
             });
       }
     }
+    if (around) streamed();
   });
   if (sums)
     parallel(cols, grainOf(chunks * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {

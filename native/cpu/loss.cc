@@ -1,8 +1,10 @@
 // Losses over rows of class scores, and over logits.
 //
-// A row of x is read twice while it is in cache (maximum, sum) and once for its gradient: the kernels run at the speed
-// of reading x. Labels come from outside: one that is neither a class nor ignoreIndex is reported and its row set to 0.
-#include "rows.h"
+// A row of x is read from memory once for its maximum and sum, and once for its gradient: the kernels run at the speed of
+// reading x, and of exp. Labels come from outside: one that is neither a class nor ignoreIndex is reported and its row
+// set to 0.
+#include "map.h"
+#include "row_blocks.h"
 
 namespace napier::ISA {
 
@@ -19,13 +21,23 @@ INLINE bool hasClass(int64_t label, int64_t row, int64_t ignoreIndex, int64_t co
 template <class T>
 void crossEntropy(T* loss, T* logSumExp, const T* x, Indices labels, int64_t ignoreIndex, int64_t rows, int64_t cols,
                   Fault& fault) {
-  parallel(rows, grainOf(cols * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; row++) {
-      const T* xr = x + row * cols;
-      T m = maxRow(xr, cols), logSum = log(splat(sumExpRow(xr, cols, m)))[0];
-      logSumExp[row] = m + logSum;
-      int64_t label = labels[row];
-      loss[row] = hasClass(label, row, ignoreIndex, cols, fault) ? logSum - (xr[label] - m) : T(0);
+  rowBlocks<T>(rows, cols, cols * int64_t(sizeof(T)), kShortRowOfX, [&](int64_t first, int count, T*) {
+    const T* xb = x + first * cols;
+    RowValues<T> top, logSum;
+    if (cols <= kShortRowOfX) {
+      const Vec<T> tops = maxRows<T>(count, [&](int r) { return foldMax(xb + r * cols, cols); });
+      top = RowValues<T>(tops);
+      const Vec<T> sums = sumRows<T>(count, [&](int r) { return foldExp(xb + r * cols, cols, top[r]); });
+      logSum = RowValues<T>(log(sums * (1 / kLift<T>)));
+    } else {
+      const RowSum<T> row = sumExpRow(xb, cols);
+      top.value[0] = row.top, logSum.value[0] = row.logSum;
+    }
+    for (int r = 0; r < count; r++) {
+      const int64_t row = first + r, label = labels[row];
+      const T m = top.value[r], l = logSum.value[r];
+      logSumExp[row] = m + l;
+      loss[row] = hasClass(label, row, ignoreIndex, cols, fault) ? l - (xb[r * cols + label] - m) : T(0);
     }
   });
 }
@@ -35,7 +47,8 @@ KERNEL(crossEntropy)
 template <class T>
 void crossEntropyGrad(T* dx, const T* x, const T* logSumExp, const T* dy, Indices labels, int64_t ignoreIndex,
                       int64_t rows, int64_t cols, Fault& fault) {
-  parallel(rows, grainOf(cols * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+  const bool around = goesAround(dx, rows * cols) && cols % width<T> == 0;
+  parallel(rows, grainOf(cols * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; row++) {
       const T* xr = x + row * cols;
       T* dxr = dx + row * cols;
@@ -44,11 +57,17 @@ void crossEntropyGrad(T* dx, const T* x, const T* logSumExp, const T* dy, Indice
         zeroRow(dxr, cols);
         continue;
       }
-      Vec<T> lse = splat(logSumExp[row]), g = splat(dy[row]);
+      const Vec<T> lse = splat(logSumExp[row]), g = splat(dy[row] / kLift<T>);
+      const int64_t own = label / width<T> * width<T>;
+      const Vec<T> less = lane<T>() == splat(T(label - own)) ? splat(dy[row]) : Vec<T>{};
+      auto slope = [&](Vec<T> v, int64_t i) {
+        v = g * liftedExp(v - lse);
+        return i == own ? v - less : v;
+      };
       along<T>(
-          cols, [&](int64_t i) { store(dxr + i, g * exp(load(xr + i) - lse)); },
-          [&](int64_t i, int64_t rest) { storePart(dxr + i, g * exp(loadPart(xr + i, rest) - lse), rest); });
-      dxr[label] -= dy[row];
+          cols, [&](int64_t i) { put<T>(dxr + i, slope(load(xr + i), i), around); },
+          [&](int64_t i, int64_t rest) { storePart(dxr + i, slope(loadPart(xr + i, rest), i), rest); });
+      if (around) streamed();
     }
   });
 }

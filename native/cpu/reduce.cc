@@ -4,6 +4,7 @@
 // T, and the runs in double (integers: in 64 bits, wrapping). Where there are too few results to share among threads,
 // `reduce` is cut into pieces of a fixed length, whose results are combined in order.
 #include "map.h"
+#include "row_blocks.h"
 
 namespace napier::ISA {
 
@@ -47,35 +48,49 @@ struct All : Min<uint8_t> {
 
 // Elements that are combined in lanes of T before they count as one Wide: at most 4096 / 16 roundings in a lane.
 constexpr int64_t kRun = 4096, kRunRows = 128;
-// Columns that are walked together: their accumulators stay in L1.
-constexpr int64_t kColumns = 512;
+// Columns that are walked together: their accumulators stay in L1, and of a wide matrix the pieces of rows are long
+// enough to be fetched ahead.
+constexpr int64_t kColumns = 2048;
 constexpr int64_t kPiece = 65536;
 
 // Whether lanes of T hold a run; the integers of a sum are widened one by one (the compiler's vectors do).
 template <class T, class R> constexpr bool inLanes = isFloat<T> || __is_same(typename R::Wide, T);
 
+// The lanes of v, joined in a fixed order: as Wide, by halves.
+template <class T, class R> INLINE typename R::Wide joinWide(Vec<T> v) {
+  auto join = [](auto a, auto b) { return R::join(a, b); };
+  if constexpr (__is_same(T, float) && __is_same(typename R::Wide, double)) {
+    Vec<double> low, high;
+    widen(v, low, high);
+    return joinLanes<double>(R::join(low, high), join)[0];
+  } else return joinLanes<T>(v, join)[0];
+}
+// of(x) of elements [0, n) of a row, in one register: what lies behind them is `first`.
+template <class T, class R> INLINE Vec<T> partOf(const T* x, int64_t n) {
+  return lanesBelow<T>(n) ? R::of(loadPart(x, n)) : splat(T(R::first));
+}
+
 // One run of consecutive elements, n <= kRun.
 template <class T, class R> typename R::Wide joinRun(const T* x, int64_t n) {
   using Wide = typename R::Wide;
-  Wide all = R::first;
-  int64_t i = 0;
   if constexpr (inLanes<T, R>) {
     constexpr int w = width<T>;
-    if (n >= 4 * w) {
-      Vec<T> a0 = splat(T(R::first)), a1 = a0, a2 = a0, a3 = a0;
-      for (; i + 4 * w <= n; i += 4 * w) {
-        a0 = R::join(a0, R::of(load(x + i)));
-        a1 = R::join(a1, R::of(load(x + i + w)));
-        a2 = R::join(a2, R::of(load(x + i + 2 * w)));
-        a3 = R::join(a3, R::of(load(x + i + 3 * w)));
-      }
-      T lanes[w];
-      store<T>(lanes, R::join(R::join(a0, a1), R::join(a2, a3)));
-      for (int l = 0; l < w; l++) all = R::join(all, Wide(lanes[l]));
+    Vec<T> a0 = splat(T(R::first)), a1 = a0, a2 = a0, a3 = a0;
+    int64_t i = 0;
+    for (; i + 4 * w <= n; i += 4 * w) {
+      a0 = R::join(a0, R::of(load(x + i)));
+      a1 = R::join(a1, R::of(load(x + i + w)));
+      a2 = R::join(a2, R::of(load(x + i + 2 * w)));
+      a3 = R::join(a3, R::of(load(x + i + 3 * w)));
     }
+    for (; i + w <= n; i += w) a0 = R::join(a0, R::of(load(x + i)));
+    if (i < n) a1 = R::join(a1, partOf<T, R>(x + i, n - i));
+    return joinWide<T, R>(R::join(R::join(a0, a1), R::join(a2, a3)));
+  } else {
+    Wide all = R::first;
+    for (int64_t i = 0; i < n; i++) all = R::join(all, R::of(Wide(x[i])));
+    return all;
   }
-  for (; i < n; i++) all = R::join(all, R::of(Wide(x[i])));
-  return all;
 }
 
 // `columns` results over `rows` rows that lie `stride` apart, joined to out.
@@ -86,18 +101,23 @@ void joinRows(typename R::Wide* out, const T* x, int64_t rows, int64_t columns, 
     T sums[kColumns];
     for (int64_t r = 0; r < rows; r += kRunRows) {
       const int64_t end = r + kRunRows < rows ? r + kRunRows : rows;
-      for (int64_t j = 0; j < columns; j++) sums[j] = T(R::first);
+      for (int64_t j = 0; j < columns; j += width<T>) store<T>(sums + j, splat(T(R::first)));
       int64_t q = r;
       for (; q + 4 <= end; q += 4) {
         const T *x0 = x + q * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
-        int64_t j = 0;
-        for (; j + width<T> <= columns; j += width<T>) {
-          const Vec<T> four = R::join(R::join(R::of(load(x0 + j)), R::of(load(x1 + j))),
-                                      R::join(R::of(load(x2 + j)), R::of(load(x3 + j))));
-          store<T>(sums + j, R::join(load(sums + j), four));
-        }
-        for (; j < columns; j++)
-          sums[j] = R::join(sums[j], R::join(R::join(R::of(x0[j]), R::of(x1[j])), R::join(R::of(x2[j]), R::of(x3[j]))));
+        along<T>(
+            columns,
+            [&](int64_t j) {
+              const Vec<T> four = R::join(R::join(R::of(load(x0 + j)), R::of(load(x1 + j))),
+                                          R::join(R::of(load(x2 + j)), R::of(load(x3 + j))));
+              store<T>(sums + j, R::join(load(sums + j), four));
+            },
+            [&](int64_t j, int64_t rest) {
+              const Vec<T> four =
+                  R::join(R::join(R::of(loadPart(x0 + j, rest)), R::of(loadPart(x1 + j, rest))),
+                          R::join(R::of(loadPart(x2 + j, rest)), R::of(loadPart(x3 + j, rest))));
+              store<T>(sums + j, R::join(load(sums + j), four));
+            });
       }
       for (; q < end; q++)
         for (int64_t j = 0; j < columns; j++) sums[j] = R::join(sums[j], R::of(x[q * stride + j]));
@@ -133,9 +153,29 @@ INLINE void joinPiece(typename R::Wide* out, const T* x, int64_t rows, int64_t c
   joinRows<T, R>(out, x, rows, columns, stride);
 }
 
-// Short rows, too few elements for vectors: four at a time, each in order.
+// Short rows. Floats that need no wider type: a register's worth of rows at a time. Others: four, each in order.
 template <class T, class R> INLINE void joinShortRows(T* y, const T* x, int64_t rows, int64_t n) {
   using Wide = typename R::Wide;
+  if constexpr (isFloat<T> && __is_same(Wide, T)) {
+    constexpr int w = width<T>;
+    for (int64_t r = 0; r < rows; r += w) {
+      const int count = rows - r < w ? int(rows - r) : w;
+      const Vec<T> all = foldRows<T>(
+          count,
+          [&](int k) {
+            const T* from = x + (r + k) * n;
+            Vec<T> a = splat(T(R::first));
+            along<T>(
+                n, [&](int64_t i) { a = R::join(a, R::of(load(from + i))); },
+                [&](int64_t i, int64_t rest) { a = R::join(a, partOf<T, R>(from + i, rest)); });
+            return a;
+          },
+          [](Vec<T> a, Vec<T> b) { return R::join(a, b); });
+      if (count == w) store(y + r, all);
+      else storePart(y + r, all, count);
+    }
+    return;
+  }
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     const T *x0 = x + r * n, *x1 = x0 + n, *x2 = x1 + n, *x3 = x2 + n;
@@ -165,7 +205,7 @@ template <class T, class R> INLINE void reduceWith(T* y, const T* x, const Reduc
     return;
   }
   const int64_t columns = s.inner < kColumns ? s.inner : kColumns, tiles = (s.inner + columns - 1) / columns;
-  const int64_t most = kPiece / columns, results = s.outer * tiles;
+  const int64_t most = kPiece / columns > kRunRows ? kPiece / columns : kRunRows, results = s.outer * tiles;
   const int64_t rows = results < 64 && s.reduce >= 2 * most ? most : s.reduce; // rows a piece
   const int64_t pieces = rows == s.reduce ? 1 : (s.reduce + rows - 1) / rows;
   const int64_t work = (rows + 1) * columns;
@@ -184,12 +224,12 @@ template <class T, class R> INLINE void reduceWith(T* y, const T* x, const Reduc
     }
   });
   if (pieces == 1) return;
-  for (int64_t o = 0; o < s.outer; o++)
-    for (int64_t j = 0; j < s.inner; j++) {
-      Wide all = R::first;
-      for (int64_t piece = 0; piece < pieces; piece++) all = R::join(all, partial[(o * pieces + piece) * s.inner + j]);
-      y[o * s.inner + j] = T(all);
-    }
+  for (int64_t o = 0; o < s.outer; o++) {
+    Wide* all = &partial[o * pieces * s.inner];
+    for (int64_t piece = 1; piece < pieces; piece++)
+      for (int64_t j = 0; j < s.inner; j++) all[j] = R::join(all[j], all[piece * s.inner + j]);
+    for (int64_t j = 0; j < s.inner; j++) y[o * s.inner + j] = T(all[j]);
+  }
 }
 
 #define REDUCE(name, Reducer)                                                                                          \

@@ -50,22 +50,14 @@ template <class T, class F, class Part> INLINE T sumRow(int64_t n, const F& f, c
   return sumLanes<T>(foldRow<T>(n, Vec<T>{}, f, part, [](Vec<T> a, Vec<T> b) { return a + b; }));
 }
 
-// NaN is left out: whoever subtracts the maximum meets it again.
-template <class T> INLINE T maxRow(const T* x, int64_t n) {
-  return maxLanes<T>(foldRow<T>(
+// A register whose largest lane is the row's largest element. NaN is left out: whoever subtracts the maximum meets it
+// again.
+template <class T> INLINE Vec<T> foldMax(const T* x, int64_t n) {
+  return foldRow<T>(
       n, splat(-kInfinity<T>), [=](Vec<T> m, int64_t i) { return vmax(load(x + i), m); },
       [=](Vec<T> m, int64_t i, int64_t rest) { return vmax(loadPart(x + i, rest, -kInfinity<T>), m); },
-      [](Vec<T> a, Vec<T> b) { return vmax(a, b); }));
+      [](Vec<T> a, Vec<T> b) { return vmax(a, b); });
 }
-// sum exp(x - m)
-template <class T> INLINE T sumExpRow(const T* x, int64_t n, T m) {
-  Vec<T> shift = splat(m);
-  return sumRow<T>(
-      n, [=](Vec<T> a, int64_t i) { return a + exp(load(x + i) - shift); },
-      [=](Vec<T> a, int64_t i, int64_t rest) {
-        Vec<T> e = exp(loadPart(x + i, rest) - shift);
-        return a + (lanesBelow<T>(rest) ? e : Vec<T>{});
-      });
-}
+template <class T> INLINE T maxRow(const T* x, int64_t n) { return maxLanes<T>(foldMax(x, n)); }
 
 } // namespace napier::ISA

@@ -3,7 +3,7 @@ import type { LossOptions, Reduction } from "napier";
 import { bceWithLogits, crossEntropy, hinge, mse, ones, tensor, zeros } from "napier";
 import { checkOp, describe, expect, test } from "../check.js";
 import { labelled, logSumExp, pairErrors, paired, perExample, reduced, zip } from "../losses.js";
-import { given, ints, normal, signed, uniform } from "../nd.js";
+import { build, given, ints, normal, signed, uniform } from "../nd.js";
 
 type CrossEntropy = [options?: { reduction?: Reduction; ignoreIndex?: number }];
 checkOp<CrossEntropy>("crossEntropy", {
@@ -48,6 +48,20 @@ checkOp<CrossEntropy>("crossEntropy", {
     },
     "no examples, sum": { inputs: labelled(0, 3), args: [{ reduction: "sum" }] },
     "many classes": { inputs: labelled(3, 1003) },
+    "rising scores over several pieces of a row": {
+      inputs: [
+        () => build([2, 5000], ([r, j]) => Math.sin(j) + (r === 0 ? j : 5000 - j) / 100),
+        given([4990, 7], [2], "int32"),
+      ],
+      grad: false,
+    },
+    "a row that begins with -infinity": {
+      inputs: [
+        () => build([1, 5000], ([, j]) => (j < 4500 ? Number.NEGATIVE_INFINITY : Math.sin(j))),
+        given([4900], [1], "int32"),
+      ],
+      grad: false,
+    },
     "many examples": { inputs: labelled(3001, 10) },
   },
   errors: {

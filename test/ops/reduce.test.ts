@@ -3,7 +3,20 @@ import type { Axes, ReduceOptions } from "napier";
 import * as ops from "napier";
 import { ones, sumTo, type Tensor, tensor, zeros } from "napier";
 import { type Bound, type Case, checkOp, describe, expect, test } from "../check.js";
-import { apart, given, type Input, ints, mask, type Nd, normal, reduce, signed, total as sum, uniform } from "../nd.js";
+import {
+  apart,
+  build,
+  given,
+  type Input,
+  ints,
+  mask,
+  type Nd,
+  normal,
+  reduce,
+  signed,
+  total as sum,
+  uniform,
+} from "../nd.js";
 
 type Args = [axes?: Axes, options?: ReduceOptions];
 type Maker = (...shape: number[]) => Input;
@@ -39,6 +52,9 @@ const emptyCases = (from: Maker): Record<string, Case<Args>> => ({
 const longCases = (from: Maker): Record<string, Case<Args>> => ({
   "long: split within one result": { inputs: [from(100_003)] },
   "many short rows": { inputs: [from(20_001, 3)], args: [1] },
+  "rows of two registers": { inputs: [from(37, 21)], args: [1] },
+  "rows of a register and a part": { inputs: [from(19, 100)], args: [1] },
+  "wide columns": { inputs: [from(9, 2100)], args: [0] },
   "long columns": { inputs: [from(5003, 21)], args: [0] },
   "long rows": { inputs: [from(21, 5003)], args: [1] },
   "long middle": { inputs: [from(2, 20_011, 2)], args: [1] },
@@ -241,6 +257,15 @@ for (const name of ["argmax", "argmin"] as const) {
       middle: { inputs: [normal(3, 11, 5)], args: [1] },
       "last, kept": { inputs: [normal(3, 5)], args: [-1, keep] },
       "the first of equals": { inputs: [ints(0, 3, [40, 9], "float32")], args: [1] },
+      "the first of equals, several registers": { inputs: [ints(0, 3, [7, 100], "float32")], args: [1] },
+      "the first NaN of several": {
+        inputs: [() => build([3, 90], ([r, j]) => ((j + r) % 40 === 39 ? Number.NaN : j))],
+        args: [1],
+      },
+      "nothing but the end of the order": {
+        inputs: [() => build([2, 40], ([r]) => (r === 0 ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY))],
+        args: [1],
+      },
       "the first of equals, columns": { inputs: [ints(0, 3, [40, 9], "float32")], args: [0] },
       "the first NaN wins": { inputs: [given([1, Number.NaN, 3, Number.NaN, 5, 2, 0, -1], [2, 4])], args: [1] },
       infinities: {

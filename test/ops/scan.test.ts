@@ -37,6 +37,7 @@ const cases = (from: Maker): Record<string, Case<Args>> => ({
   "last, by -1": { inputs: [from(2, 3, 5)], args: [-1] },
   nothing: { inputs: [from(0, 3)], args: [0] },
   "no columns": { inputs: [from(3, 0)], args: [0] },
+  "rows side by side": { inputs: [from(19, 7)], args: [1] },
 });
 const reversed = (from: Maker): Record<string, Case<Args>> => ({
   "vector, reverse": { inputs: [from(13)], args: [0, { reverse: true }] },
@@ -71,6 +72,30 @@ checkOp<Args>("cumsum", {
   },
   errors: errors("cumsum", cumsum),
   bench: { "rows of 4096x1024": { inputs: [normal(4096, 1024)], args: [1] } },
+});
+/** The same sums, one addition each. */
+const runningSums = (x: Nd, reverse = false): Nd => {
+  const n = x.shape.at(-1)!;
+  const data = Float64Array.from(x.data);
+  for (let row = 0; row < data.length; row += n)
+    for (let t = 1; t < n; t++) {
+      const [at, before] = reverse ? [row + n - 1 - t, row + n - t] : [row + t, row + t - 1];
+      data[at]! += data[before]!;
+    }
+  return nd(x.shape, data);
+};
+checkOp<Args>("cumsum of long rows", {
+  run: ([x], axis, options) => cumsum(x!, axis, options),
+  reference: ([x], _, { reverse } = {}) => runningSums(x!, reverse),
+  bound: { rms: 4 },
+  grad: false,
+  cases: {
+    "eight segments": { inputs: [positive(3, 1031)], args: [1] },
+    "eight segments, reverse": { inputs: [positive(3, 1031)], args: [1, { reverse: true }] },
+    "more than a block": { inputs: [positive(2, 9001)], args: [1] },
+    "more than a block, reverse": { inputs: [positive(2, 9001)], args: [1, { reverse: true }] },
+    "far apart": { inputs: [normal(1, 17_000)], args: [1] },
+  },
 });
 checkOp<Args>("cumsum of integers is int64", {
   run: ([x], ...args) => cumsum(x!, ...args),

@@ -24,6 +24,18 @@ const cases: Cases = {
   "middle axis, wide": of([2, 3, 130], 1),
   "extent 1": of([4, 1, 3], 1),
   "long rows": of([3, 1000], -1),
+  "many short rows": of([37, 10], -1),
+  "rows of several registers": of([19, 64], -1),
+  "masked scores": {
+    inputs: [() => build([18, 12], ([r, j]) => (j > r ? Number.NEGATIVE_INFINITY : Math.sin(3 * r + j)))],
+    args: [-1],
+    grad: false,
+  },
+  "far below the largest": {
+    inputs: [given([0, -80, -90, -100, -103, -104, -110, -1e30], [2, 4])],
+    args: [-1],
+    grad: false,
+  },
   "no rows": of([0, 4], -1),
   "no elements along the axis": of([3, 0], -1),
   "large values": { inputs: [uniform(-1000, 1000, 5, 6)], args: [-1], grad: false },

@@ -1,7 +1,7 @@
 // The ops that write large results past the caches, on operands of odd lengths, unaligned rows and more than one chunk.
 // Prints the SHA-256 of all results: with NAPIER_STREAM_BYTES=64 it must be the same as without.
 import { createHash } from "node:crypto";
-import { fuse, manualSeed, randn, scope } from "napier";
+import { fuse, grad, groupNorm, layerNorm, manualSeed, randn, scope } from "napier";
 
 manualSeed(7);
 const hash = createHash("sha256");
@@ -27,6 +27,14 @@ for (const dtype of ["float32", "float64"])
         x.add(1).mul_(2),
         ...(x.ndim === 2 ? [x.t(), y.reshape([...shape, 1]).permute([2, 1, 0])] : []),
       ];
+      const both = (f, s = shape) => {
+        const z = x.reshape(s).detach().requiresGrad_();
+        const r = f(z);
+        results.push(r, ...grad(r, [z], { gradOutputs: [y.reshape(s)] }));
+      };
+      for (const axis of [0, -1]) both((z) => z.softmax(axis)), both((z) => z.logSoftmax(axis));
+      if (shape.length === 2) both((z) => layerNorm(z, shape[1]));
+      if (shape[0] === 16) both((z) => groupNorm(z, 2, null, null), [2, 8, 64]);
       for (const r of results) hash.update(new Uint8Array(r.dataSync(dtype).buffer));
     });
 // Transposes: whole tiles, rows that are whole lines and others, three dimensions.
