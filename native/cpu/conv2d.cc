@@ -7,11 +7,14 @@
 //                               is also better for few channels: dy is then packed once and not r s times
 //   dw = (im2col(x) . dy^T)^T   [c r s, n p q] [n p q, o]: both packed by the tile; parts of n p q summed in order
 //
+// Few channels a group (stems) have a stage of their own, for y and dw (conv2d_stem.h).
+//
 // 3 x 3 windows of stride 1 go by Winograd's algorithm in float32 (winograd.h), where it saves products.
 //
 // im2col is never stored (im2col.h). Groups are products of their own; depthwise ones go by the definition
 // (conv2d_direct.h). Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning" (2014).
 #include "conv2d_direct.h"
+#include "conv2d_stem.h"
 #include "gemm.h"
 #include "im2col.h"
 #include "winograd.h"
@@ -48,6 +51,11 @@ constexpr double stageMost = 1 << 20;
 template <class T> INLINE bool wasteful(const Im2col<T>& columns) {
   return columns.staged(kDepth<T>) > 32.0 * double(kDepth<T>) * double(columns.r * columns.s) ||
          columns.staged(panelCols<T>) > 16 * stageMost;
+}
+
+// Few channels a group, by windows that are more than a pixel (docs/kernels.md).
+template <class T> INLINE bool stems(const Conv2dSize& d) {
+  return d.c / d.groups <= 4 && d.r * d.s > 1 && Stem<T>(d).worthwhile();
 }
 
 template <class T> INLINE Im2col<T> columnsOf(const T* x, const Conv2dSize& d) {
@@ -90,6 +98,7 @@ template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const C
       });
   Im2col<T> columns = columnsOf(x, d);
   if ((d.groups > 1 && d.c == d.groups) || wasteful(columns)) return conv2dDirect(y, x, w, b, d);
+  if (stems<T>(d)) return conv2dStem(y, x, w, b, d);
   eachGroup(d, [&](int64_t g) {
     Im2col<T> own = columns;
     own.x += g * cg * d.h * d.w;
@@ -236,6 +245,7 @@ template <class T> void conv2dGradW(T* dw, const T* dy, const T* x, const Conv2d
       });
   Im2col<T> columns = columnsOf(x, d);
   if ((d.groups > 1 && d.c == d.groups) || wasteful(columns)) return conv2dGradWDirect(dw, dy, x, d);
+  if (stems<T>(d)) return conv2dGradWStem(dw, dy, x, d);
   Cut cut{evenPiece(m, 288, panelRows), evenPiece(og, 256, panelCols<T>), 1};
   int64_t tiles = ceilDiv(m, cut.tileRows) * ceilDiv(og, cut.tileCols);
   int64_t wanted = min(tasksWanted, int64_t(double(m) * double(og) * double(k) / macsWorthwhile) + 1);
