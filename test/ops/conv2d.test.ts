@@ -66,7 +66,10 @@ checkOp<[Conv2dOptions]>("conv2d", {
     "5x5, more channels than a tile": of([1, 2, 12, 13], [27, 2, 5, 5], {}, false),
     "a row of taps, a column of taps": of([1, 3, 6, 9], [4, 3, 1, 5], { stride: [2, 3], padding: [1, 2] }),
     "few channels a group": of([2, 6, 7, 9], [10, 3, 3, 3], { groups: 2, stride: [3, 2], padding: 2 }),
-    "few channels, dilated, a stride that skips": of([1, 2, 11, 13], [5, 2, 2, 3], { stride: [3, 4], dilation: [2, 3] }),
+    "few channels, dilated, a stride that skips": of([1, 2, 11, 13], [5, 2, 2, 3], {
+      stride: [3, 4],
+      dilation: [2, 3],
+    }),
     "strips of a picture": of([1, 4, 40, 54], [2, 4, 3, 15]),
     'padding "same"': of([1, 2, 6, 7], [3, 2, 3, 5], { padding: "same" }),
     'padding "same", even kernel': of([1, 2, 6, 7], [3, 2, 4, 2], { padding: "same", dilation: [1, 3] }),
