@@ -18,6 +18,24 @@ namespace napier::ISA {
 // Elements that a strip is to stage: 256 KB, for L2.
 template <class T> constexpr int64_t stemStage = (int64_t(1) << 18) / int64_t(sizeof(T));
 
+// A line of a picture, w long, with its border: [phases of the stride][slot].
+template <class T>
+INLINE void stageLine(T* to, const T* from, int64_t w, int64_t pad, int64_t stride, int64_t phases, int64_t slot) {
+  for (int64_t f = 0; f < phases; f++, to += slot) {
+    int64_t last = w - 1 + pad - f;
+    int64_t low = max(0, min(slot, ceilDiv(pad - f, stride)));
+    int64_t high = max(low, min(slot, last < 0 ? 0 : last / stride + 1));
+    const T* first = from + f - pad;
+    for (int64_t e = 0; e < low; e++) to[e] = 0;
+    if (stride == 1) memcpy(to + low, first + low, size_t(high - low) * sizeof(T));
+    else if (stride == 2)
+      for (int64_t e = low; e < high; e++) to[e] = first[e * 2];
+    else
+      for (int64_t e = low; e < high; e++) to[e] = first[e * stride];
+    for (int64_t e = high; e < slot; e++) to[e] = 0;
+  }
+}
+
 template <class T> struct Stem {
   Conv2dSize d;
   int64_t p, q, channels;   // channels of a group
@@ -54,8 +72,9 @@ template <class T> struct Stem {
       for (int64_t f = 0; f < phases; f++) {
         for (int64_t t = 0; t < count; t++) {
           int64_t h = (p0 + t) * d.strideH + f - d.padH;
-          if (h >= 0 && h < d.h) stageLine(line + t * pitch, x + (c * d.h + h) * d.w);
-          else memset(line + t * pitch, 0, size_t(pitch) * sizeof(T));
+          T* at = line + t * pitch;
+          if (h >= 0 && h < d.h) stageLine(at, x + (c * d.h + h) * d.w, d.w, d.padW, d.strideW, across, slot);
+          else memset(at, 0, size_t(pitch) * sizeof(T));
         }
         for (int64_t s = 0; s < d.s; s++, to += block()) {
           const T* from = line + s * d.dilationW % across * slot + s * d.dilationW / across;
@@ -64,24 +83,6 @@ template <class T> struct Stem {
             for (int64_t e = 0; e < q; e += width<T>) store(to + t * q + e, load(from + t * pitch + e));
         }
       }
-  }
-
-private:
-  // A line of the picture with its border, [across][slot].
-  INLINE void stageLine(T* to, const T* from) const {
-    for (int64_t f = 0; f < across; f++, to += slot) {
-      int64_t last = d.w - 1 + d.padW - f;
-      int64_t low = max(0, min(slot, ceilDiv(d.padW - f, d.strideW)));
-      int64_t high = max(low, min(slot, last < 0 ? 0 : last / d.strideW + 1));
-      const T* first = from + f - d.padW;
-      for (int64_t e = 0; e < low; e++) to[e] = 0;
-      if (d.strideW == 1) memcpy(to + low, first + low, size_t(high - low) * sizeof(T));
-      else if (d.strideW == 2)
-        for (int64_t e = low; e < high; e++) to[e] = first[e * 2];
-      else
-        for (int64_t e = low; e < high; e++) to[e] = first[e * d.strideW];
-      for (int64_t e = high; e < slot; e++) to[e] = 0;
-    }
   }
 };
 
