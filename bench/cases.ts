@@ -30,18 +30,18 @@ const gemm = (m: number, k: number, n: number, transA = false, transB = false, n
   naive,
 });
 
-type Picture = [n: number, c: number, h: number, o: number, r: number, stride?: number, pad?: number];
+type Picture = [n: number, c: number, h: number, o: number, r: number, stride?: number, pad?: number, groups?: number];
 
 /** `op` is conv2d or convTranspose2d, alone or with what of it runs: " dx", " dw" (each apart), "+backward" (all three). */
-const conv = (op: string, [n, c, h, o, r, stride = 1, pad = r >> 1]: Picture, naive = false): Case => {
+const conv = (op: string, [n, c, h, o, r, stride = 1, pad = r >> 1, groups = 1]: Picture, naive = false): Case => {
   const transposed = op.startsWith("convTranspose2d");
   const p = transposed ? (h - 1) * stride - 2 * pad + r : Math.floor((h + 2 * pad - r) / stride) + 1;
   const passes = op.endsWith("+backward") ? 3 : 1;
   return {
-    name: `${op} ${n}x${c}x${h}x${h} ${o} ${r}x${r}${stride > 1 ? ` s${stride}` : ""}`,
+    name: `${op} ${n}x${c}x${h}x${h} ${o} ${r}x${r}${stride > 1 ? ` s${stride}` : ""}${groups > 1 ? ` groups ${groups}` : ""}`,
     op,
-    params: { n, c, h, o, r, stride, pad, p },
-    gflop: (passes * 2 * n * o * c * r * r * (transposed ? h * h : p * p)) / 1e9,
+    params: { n, c, h, o, r, stride, pad, groups, p },
+    gflop: (passes * 2 * n * o * (c / groups) * r * r * (transposed ? h * h : p * p)) / 1e9,
     gbyte: (passes * 4 * (n * c * h * h + n * o * p * p)) / 1e9,
     naive,
   };
@@ -65,7 +65,7 @@ export const ops: Case[] = [
   gemm(3072, 128, 100, true),
   gemm(4096, 192, 192, false, true),
   gemm(576, 100352, 64, true),
-  // The eight 3x3 of ResNets and U-Nets, a ResNet's stem, a bottleneck's 1x1, a small stem, a strided one, depthwise.
+  // The eight 3x3 of ResNets and U-Nets, a ResNet's stem, a bottleneck's 1x1, a small stem, a strided one.
   ...apart("conv2d", 32, 64, 56, 64, 3),
   ...apart("conv2d", 32, 128, 28, 128, 3),
   ...apart("conv2d", 32, 256, 14, 256, 3),
@@ -78,6 +78,14 @@ export const ops: Case[] = [
   ...apart("conv2d", 32, 64, 56, 256, 1),
   ...apart("conv2d", 64, 3, 32, 32, 3),
   ...apart("conv2d", 32, 64, 56, 128, 3, 2),
+  // The first layers of a LeNet and of a DCGAN's discriminator.
+  ...apart("conv2d", 64, 1, 28, 32, 5, 1, 0),
+  ...apart("conv2d", 128, 1, 28, 64, 4, 2, 1),
+  // Depthwise: MobileNets, EfficientNet, ConvNeXt.
+  ...apart("conv2d", 32, 96, 56, 96, 3, 1, 1, 96),
+  ...apart("conv2d", 32, 96, 56, 96, 3, 2, 1, 96),
+  ...apart("conv2d", 32, 240, 28, 240, 5, 1, 2, 240),
+  ...apart("conv2d", 16, 96, 56, 96, 7, 1, 3, 96),
   // A DCGAN's generator.
   ...apart("convTranspose2d", 128, 128, 7, 64, 4, 2, 1),
   ...apart("convTranspose2d", 128, 64, 14, 1, 4, 2, 1),

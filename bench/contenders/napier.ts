@@ -37,11 +37,11 @@ const tiny = (fn: () => unknown) => (): void => {
 };
 
 /** A convolution, or the gradients that `op` asks for, from a graph that is kept ("+backward" runs all of it). */
-function convolution(op: string, { n, c, h, o, r, stride, pad }: Record<string, number>): () => Promise<void> {
+function convolution(op: string, { n, c, h, o, r, stride, pad, groups }: Record<string, number>): () => Promise<void> {
   const transposed = op.startsWith("convTranspose2d");
   const x = rand([n!, c!, h!, h!]);
-  const w = rand(transposed ? [c!, o!, r!, r!] : [o!, c!, r!, r!]);
-  const options = { stride: stride!, padding: pad! };
+  const w = rand(transposed ? [c!, o! / groups!, r!, r!] : [o!, c! / groups!, r!, r!]);
+  const options = { stride: stride!, padding: pad!, groups: groups! };
   const forward = () => (transposed ? x.convTranspose2d(w, null, options) : x.conv2d(w, null, options));
   if (!op.includes(" ") && !op.includes("+")) return run(forward);
   const wanted = op.endsWith(" dx") ? [x] : op.endsWith(" dw") ? [w] : [x, w];

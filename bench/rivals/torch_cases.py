@@ -17,9 +17,10 @@ def convolution(op, p, rand):
     """conv2d or convTranspose2d; with " dx" or " dw" that gradient alone, with "+backward" all three."""
     transposed = op.startswith("convTranspose2d")
     x = rand(p["n"], p["c"], p["h"], p["h"])
-    w = rand(p["c"], p["o"], p["r"], p["r"]) if transposed else rand(p["o"], p["c"], p["r"], p["r"])
+    groups = p["groups"]
+    w = rand(*(p["c"], p["o"] // groups) if transposed else (p["o"], p["c"] // groups), p["r"], p["r"])
     call = F.conv_transpose2d if transposed else F.conv2d
-    forward = lambda: call(x, w, stride=p["stride"], padding=p["pad"])
+    forward = lambda: call(x, w, stride=p["stride"], padding=p["pad"], groups=groups)
     if op in ("conv2d", "convTranspose2d"):
         return forward
     dy = torch.rand_like(forward())
@@ -29,7 +30,7 @@ def convolution(op, p, rand):
     mask = [op.endswith("dx"), op.endswith("dw"), False]
     s, pad = [p["stride"]] * 2, [p["pad"]] * 2
     backward = torch.ops.aten.convolution_backward
-    return lambda: backward(dy, x, w, None, s, pad, [1, 1], transposed, [0, 0], 1, mask)
+    return lambda: backward(dy, x, w, None, s, pad, [1, 1], transposed, [0, 0], groups, mask)
 
 
 def build(name, op, p):

@@ -7,11 +7,16 @@
 //                               is also better for few channels: dy is then packed once and not r s times
 //   dw = (im2col(x) . dy^T)^T   [c r s, n p q] [n p q, o]: both packed by the tile; parts of n p q summed in order
 //
+// Few channels a group (stems) have a stage of their own, for y and dw (conv2d_stem.h).
+//
 // 3 x 3 windows of stride 1 go by Winograd's algorithm in float32 (winograd.h), where it saves products.
 //
-// im2col is never stored (im2col.h). Groups are products of their own; depthwise ones go by the definition
-// (conv2d_direct.h). Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning" (2014).
+// im2col is never stored (im2col.h). Groups are products of their own; depthwise ones go plane by plane
+// (conv2d_depthwise.h), windows that are mostly holes by the definition (conv2d_direct.h). Chetlur et al., "cuDNN:
+// Efficient Primitives for Deep Learning" (2014).
+#include "conv2d_depthwise.h"
 #include "conv2d_direct.h"
+#include "conv2d_stem.h"
 #include "gemm.h"
 #include "im2col.h"
 #include "winograd.h"
@@ -50,6 +55,11 @@ template <class T> INLINE bool wasteful(const Im2col<T>& columns) {
          columns.staged(panelCols<T>) > 16 * stageMost;
 }
 
+// Few channels a group, by windows that are more than a pixel (docs/kernels.md).
+template <class T> INLINE bool stems(const Conv2dSize& d) {
+  return d.c / d.groups <= 4 && d.r * d.s > 1 && Stem<T>(d).worthwhile();
+}
+
 template <class T> INLINE Im2col<T> columnsOf(const T* x, const Conv2dSize& d) {
   int64_t picture = d.c * d.h * d.w;
   return {x,      x + d.n * picture, picture,     d.h,   d.w,  d.r, d.s, d.strideH, d.strideW, d.padH,
@@ -86,6 +96,7 @@ INLINE void multiplyColumns(int64_t m, int64_t k, int64_t n, const A& a, const I
 
 template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d, int64_t exact) {
   if (d.n == 0) return;
+  bool depthwise = d.groups > 1 && d.c == d.groups;
   int64_t cg = d.c / d.groups, og = d.o / d.groups, k = cg * d.r * d.s, pq = d.p() * d.q();
   if constexpr (std::is_same_v<T, float>)
     if (int tile = winogradTile(d, d.n, cg, og, d.p(), d.q(), exact))
@@ -95,7 +106,9 @@ template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const C
                                                                    winogradSize(d));
       });
   Im2col<T> columns = columnsOf(x, d);
-  if ((d.groups > 1 && d.c == d.groups) || wasteful(columns)) return conv2dDirect(y, x, w, b, d);
+  if (depthwise && Depthwise<T>(d).worthwhile()) return conv2dDepthwise(y, x, w, b, d);
+  if (depthwise || wasteful(columns)) return conv2dDirect(y, x, w, b, d);
+  if (stems<T>(d)) return conv2dStem(y, x, w, b, d);
   eachGroup(d, [&](int64_t g) {
     Im2col<T> own = columns;
     own.x += g * cg * d.h * d.w;
@@ -177,6 +190,7 @@ template <class T> static void gradXByTaps(T* dx, const T* dy, const T* w, const
 
 template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2dSize& d, int64_t exact) {
   if (d.n == 0) return;
+  bool depthwise = d.groups > 1 && d.c == d.groups;
   int64_t cg = d.c / d.groups, og = d.o / d.groups, rs = d.r * d.s, p = d.p(), q = d.q();
   if constexpr (std::is_same_v<T, float>)
     if (int tile = winogradTile(d, d.n, og, cg, d.h, d.w, exact))
@@ -184,7 +198,8 @@ template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2d
         (tile == 4 ? winograd<4, T, true> : winograd<2, T, true>)(dx + g * cg * d.h * d.w, dy + g * og * p * q,
                                                                  w + g * og * cg * rs, nullptr, winogradSizeOfX(d));
       });
-  if ((d.groups > 1 && d.c == d.groups) || wasteful(columnsOf(dx, d))) return conv2dGradXDirect(dx, dy, w, d);
+  if (depthwise && Depthwise<T>::ofX(d).worthwhile()) return conv2dGradXDepthwise(dx, dy, w, d);
+  if (depthwise || wasteful(columnsOf(dx, d))) return conv2dGradXDirect(dx, dy, w, d);
   // dx is a convolution of dy whose output is h x w.
   Im2col<T> columns{dy,
                     dy + d.n * d.o * p * q,
@@ -229,6 +244,7 @@ template <class T> struct TransposedGradient {
 };
 
 template <class T> void conv2dGradW(T* dw, const T* dy, const T* x, const Conv2dSize& d, int64_t exact) {
+  bool depthwise = d.groups > 1 && d.c == d.groups;
   int64_t cg = d.c / d.groups, og = d.o / d.groups, m = cg * d.r * d.s, pq = d.p() * d.q(), k = d.n * pq;
   if (d.n == 0) {
     memset(dw, 0, size_t(d.o * m) * sizeof(T));
@@ -241,7 +257,9 @@ template <class T> void conv2dGradW(T* dw, const T* dy, const T* x, const Conv2d
                                                                x + g * cg * d.h * d.w, winogradSize(d));
       });
   Im2col<T> columns = columnsOf(x, d);
-  if ((d.groups > 1 && d.c == d.groups) || wasteful(columns)) return conv2dGradWDirect(dw, dy, x, d);
+  if (depthwise && Depthwise<T>(d).worthwhile()) return conv2dGradWDepthwise(dw, dy, x, d);
+  if (depthwise || wasteful(columns)) return conv2dGradWDirect(dw, dy, x, d);
+  if (stems<T>(d)) return conv2dGradWStem(dw, dy, x, d);
   Cut cut{evenPiece(m, 288, panelRows), evenPiece(og, 256, panelCols<T>), 1};
   int64_t tiles = ceilDiv(m, cut.tileRows) * ceilDiv(og, cut.tileCols);
   int64_t wanted = min(tasksWanted, int64_t(double(m) * double(og) * double(k) / macsWorthwhile) + 1);

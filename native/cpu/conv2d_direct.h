@@ -1,5 +1,5 @@
-// Convolution by its definition, a row at a time: for depthwise convolutions, where a matrix product would have one
-// column, and for geometries so wide that their windows would not fit the stage of im2col.h.
+// Convolution by its definition, a row at a time: for windows so wide, mostly holes, that they would not fit the stages
+// of im2col.h and conv2d_depthwise.h.
 #pragma once
 #include "simd.h"
 
