@@ -4,7 +4,7 @@
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
  * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
  * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts). --peers: of naive,
- * pytorch and tuned, those that take part.
+ * pytorch, tuned and openblas, those that take part.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -16,6 +16,7 @@ import { type Case, ops, steps } from "./cases.js";
 import { type Contender, contender, ours, python, rivals } from "./contender.js";
 import { benchKnn } from "./knn.js";
 import { memory } from "./memory.js";
+import { openblas } from "./openblas.js";
 import { measurePeak, type Peak } from "./peak.js";
 import { benchTables } from "./tables.js";
 
@@ -25,7 +26,7 @@ const { values, positionals } = parseArgs({
     json: { type: "string" },
     rounds: { type: "string", default: "3" },
     budget: { type: "string", default: "700" },
-    peers: { type: "string", default: "naive,pytorch,tuned" },
+    peers: { type: "string", default: "naive,pytorch,tuned,openblas" },
   },
 });
 const [first = "", ...others] = positionals;
@@ -61,6 +62,14 @@ function pytorch(): Contender[] {
     ...(peers.includes("pytorch") ? [contender("pytorch", python, script, { OMP_NUM_THREADS: threads })] : []),
     ...(peers.includes("tuned") ? [contender("pytorch tuned", python, script, tuned)] : []),
   ];
+}
+
+/** OpenBLAS beside matrix products. */
+function blas(): Contender[] {
+  if (!peers.includes("openblas") || !cases.some(openblas.takes)) return [];
+  if (openblas.version() !== null) return [openblas.start()];
+  console.error(`OpenBLAS is not installed (${openblas.install}): left out`);
+  return [];
 }
 
 interface Result {
@@ -117,6 +126,7 @@ const contenders = [
     ? [contender("naive", process.execPath, [fileURLToPath(new URL("./contenders/naive.js", import.meta.url))])]
     : []),
   ...pytorch(),
+  ...blas(),
 ];
 console.log(
   `${addon.isa()}, ${addon.threads()} threads; peak ${peak.gflops.toFixed(0)} GFLOP/s, copy ${peak.gbytes.toFixed(1)} GB/s`,
