@@ -61,10 +61,15 @@ export const ops: Case[] = [
   gemm(128, 1152, 784),
   gemm(512, 4608, 49),
   gemm(512, 4608, 1568),
-  gemm(128, 3072, 100, false, true),
+  gemm(128, 3072, 100),
   gemm(3072, 128, 100, true),
+  gemm(128, 100, 3072, false, true),
   gemm(4096, 192, 192, false, true),
   gemm(576, 100352, 64, true),
+  // A matrix and a vector, either way; a linear layer on a few rows.
+  gemm(4096, 4096, 1),
+  gemm(4096, 4096, 1, true),
+  ...[1, 2, 4, 8].map((rows) => gemm(rows, 768, 3072, false, true)),
   // The eight 3x3 of ResNets and U-Nets, a ResNet's stem, a bottleneck's 1x1, a small stem, a strided one.
   ...apart("conv2d", 32, 64, 56, 64, 3),
   ...apart("conv2d", 32, 128, 28, 128, 3),

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { addon } from "#lib/native.js";
 import type { Case } from "./cases.js";
 import { type Contender, contender, node, ours, python, rivals } from "./contender.js";
+import { openblas } from "./openblas.js";
 
 /** A row of the table. */
 export interface Peer {
@@ -74,6 +75,7 @@ export const PEERS: Record<string, Peer> = {
   naive: { name: "naive", takes: (c) => c.naive === true, ...always, start: () => node("naive", "naive.js") },
   pytorch: pytorch("pytorch", {}),
   tuned: pytorch("pytorch tuned", tuned),
+  openblas,
   sklearn32: scikit("float32"),
   sklearn64: scikit("float64"),
   tfjs: {

@@ -6,73 +6,37 @@
 //   m n small, k long                  parts in k, summed in order
 //   otherwise                          panels of A and B packed once, tiles in parallel
 #include "gemm.h"
+#include "gemv.h"
 
 namespace napier::ISA {
 
-// y[rows] = a[rows, k] x + bias: four rows at a time share the loads of x.
-template <class T, int R> INLINE void dots(T* y, const T* a, int64_t lda, const T* x, int64_t k) {
-  constexpr int64_t W = width<T>, chains = R == 1 ? 4 : 2;
-  Vec<T> sum[R][chains] = {};
-  int64_t e = 0;
-  for (; e + chains * W <= k; e += chains * W)
-#pragma GCC unroll 4
-    for (int v = 0; v < chains; v++)
-#pragma GCC unroll 4
-      for (int i = 0; i < R; i++) sum[i][v] = fma(load(a + i * lda + e + v * W), load(x + e + v * W), sum[i][v]);
-  for (; e < k; e += W) {
-    int64_t part = min(W, k - e);
-#pragma GCC unroll 4
-    for (int i = 0; i < R; i++) sum[i][0] = fma(loadPart(a + i * lda + e, part), loadPart(x + e, part), sum[i][0]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < R; i++) {
-    Vec<T> all = sum[i][0];
-    for (int v = 1; v < chains; v++) all += sum[i][v];
-    y[i] = sumLanes<T>(all);
-  }
-}
-
-// y[m] = a[m, k] x, a by rows.
-template <class T>
-static void matrixVector(T* y, const T* a, const T* x, const T* bias, int64_t biasStep, int64_t m, int64_t k) {
-  parallel(m, roundUp(grainOf(k * int64_t(sizeof(T))), 4), [&](int64_t begin, int64_t end) {
-    int64_t i = begin;
-    for (; i + 4 <= end; i += 4) dots<T, 4>(y + i, a + i * k, k, x, k);
-    for (; i < end; i++) dots<T, 1>(y + i, a + i * k, k, x, k);
-    if (bias)
-      for (i = begin; i < end; i++) y[i] += bias[i * biasStep];
-  });
-}
-
-// y[n] = x[k] b[k, n]: columns in strips that stay in L1, four rows of b at a time.
-template <class T>
-static void vectorMatrix(T* y, const T* x, const T* b, const T* bias, int64_t biasStep, int64_t n, int64_t k) {
-  constexpr int64_t strip = 1024;
-  int64_t grain = min(strip, roundUp(grainOf(k * int64_t(sizeof(T))), 64));
-  parallel(n, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; j++) y[j] = bias ? bias[j * biasStep] : T(0);
-    int64_t e = 0;
-    for (; e + 4 <= k; e += 4) {
-      const T* row = b + e * n;
-      T x0 = x[e], x1 = x[e + 1], x2 = x[e + 2], x3 = x[e + 3];
-      int64_t j = begin;
-      for (; j + width<T> <= end; j += width<T>) {
-        Vec<T> sum = fma(splat(x0), load(row + j), load(y + j));
-        sum = fma(splat(x1), load(row + n + j), sum);
-        sum = fma(splat(x2), load(row + 2 * n + j), sum);
-        store(y + j, fma(splat(x3), load(row + 3 * n + j), sum));
-      }
-      if (j < end) {
-        int64_t part = end - j;
-        Vec<T> sum = fma(splat(x0), loadPart(row + j, part), loadPart(y + j, part));
-        sum = fma(splat(x1), loadPart(row + n + j, part), sum);
-        sum = fma(splat(x2), loadPart(row + 2 * n + j, part), sum);
-        storePart(y + j, fma(splat(x3), loadPart(row + 3 * n + j, part), sum), part);
-      }
+// Small ones: A and whole panels of B where they stand, the rest of B packed.
+template <class T, Along alongA, Along alongB>
+static void smallProduct(T* y, const T* a, const T* b, const T* bias, int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t P = panelCols<T>, near = 4096;
+  const int64_t lda = alongA == Along::rows ? k : m, stepA = alongA == Along::rows ? panelRows * k : panelRows;
+  const int64_t direct = alongB == Along::rows ? n - n % P : 0; // columns
+  MatrixB<T, alongB> right{b, alongB == Along::rows ? n : k};
+  Target<T> c{y, n};
+  c.colBias = bias;
+  auto run = [&](T* packed) __attribute__((always_inline)) {
+    if (direct < n) right.pack(packed, direct, n, 0, k);
+    for (int64_t i = 0; i < m; i += panelRows, a += stepA) {
+      const int64_t rows = min(panelRows, m - i);
+      for (int64_t j = 0; j < direct; j += P) tile<T, alongA>(rows, P, k, a, lda, b + j, n, c, i, j, true);
+      const T* panel = packed;
+      for (int64_t j = direct; j < n; j += P, panel += P * k)
+        tile<T, alongA>(rows, min(P, n - j), k, a, lda, panel, P, c, i, j, true);
     }
-    for (; e < k; e++)
-      for (int64_t j = begin; j < end; j++) y[j] += x[e] * b[e * n + j];
-  });
+  };
+  const int64_t room = roundUp(n - direct, P) * k;
+  if (room <= near) {
+    alignas(64) T packed[near];
+    run(packed);
+  } else {
+    Scratch<T> packed(room);
+    run(packed);
+  }
 }
 
 // One product; a and b in their given order.
@@ -82,11 +46,8 @@ static void matrixMatrix(T* y, const T* a, const T* b, const T* bias, int64_t m,
   MatrixB<T, alongB> right{b, alongB == Along::rows ? n : k};
   Target<T> c{y, n};
   c.colBias = bias;
-  if (m <= 64 && n <= 64 && k <= kDepth<T>) {
-    Cut whole{m, roundUp(n, panelCols<T>), 1};
-    multiply<T, Hold::direct, Hold::local>(m, n, k, left, right, c, whole);
-    return;
-  }
+  if (double(m) * double(n) * double(k) < 2 * macsWorthwhile && k <= kDepth<T>)
+    return smallProduct<T, alongA, alongB>(y, a, b, bias, m, n, k);
   Cut cut = cutFor<T>(m, n, k);
   auto run = [&](auto hold) {
     constexpr Hold once = decltype(hold)::value ? Hold::direct : Hold::shared;
@@ -108,20 +69,27 @@ template <class T> void gemm(T* y, const T* a, const T* b, const T* bias, const 
   // A batch of rows against one matrix is one product.
   if (s.batch > 1 && s.strideB == 0 && s.strideA != 0 && !s.transA) s.m *= s.batch, s.batch = 1;
   if (s.k == 0) s.transA = s.transB = 0;
+  double macs = double(s.m) * double(s.n) * double(s.k);
+  // Whether to take the path of gemv.h: packing the big matrix would cost more than its products.
+  auto few = [&](int64_t count, bool byRows, int64_t rows) {
+    return count == 1 || (rows > fewMost && (macs >= 2 * macsWorthwhile || (byRows && s.k >= 64)));
+  };
   auto one = [&](int64_t e) {
     T* ye = y + e * s.m * s.n;
     const T *ae = a + e * s.strideA, *be = b + e * s.strideB;
-    if (s.n == 1 && (!s.transA || s.m == 1)) matrixVector(ye, ae, be, bias, 0, s.m, s.k);
-    else if (s.m == 1 && s.transB) matrixVector(ye, be, ae, bias, 1, s.n, s.k);
-    else if (s.n == 1) vectorMatrix(ye, be, ae, bias, 0, s.m, s.k);
-    else if (s.m == 1) vectorMatrix(ye, ae, be, bias, 1, s.n, s.k);
+    if (s.n <= fewMost && few(s.n, !s.transA, s.m)) {
+      Few<T> to{ye, s.n, 1, be, s.transB ? s.k : 1, s.transB ? 1 : s.n, bias, 0, 1};
+      (s.transA ? fewByColumns<T> : fewByRows<T>)(to, s.n, ae, s.m, s.k);
+    } else if (s.m <= fewMost && few(s.m, s.transB, s.n)) {
+      Few<T> to{ye, 1, s.n, ae, s.transA ? 1 : s.k, s.transA ? s.m : 1, bias, 1, 0};
+      (s.transB ? fewByRows<T> : fewByColumns<T>)(to, s.m, be, s.n, s.k);
+    }
     else if (s.transA && s.transB) matrixMatrix<T, Along::columns, Along::columns>(ye, ae, be, bias, s.m, s.n, s.k);
     else if (s.transA) matrixMatrix<T, Along::columns, Along::rows>(ye, ae, be, bias, s.m, s.n, s.k);
     else if (s.transB) matrixMatrix<T, Along::rows, Along::columns>(ye, ae, be, bias, s.m, s.n, s.k);
     else matrixMatrix<T, Along::rows, Along::rows>(ye, ae, be, bias, s.m, s.n, s.k);
   };
   // Products worth 50 us and few of them: one after the other, each on all threads. Otherwise in parallel.
-  double macs = double(s.m) * double(s.n) * double(s.k);
   if (s.batch < 8 && macs >= 2 * macsWorthwhile)
     for (int64_t e = 0; e < s.batch; e++) one(e);
   else

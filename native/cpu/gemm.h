@@ -93,18 +93,20 @@ INLINE void multiplyTile(const A& a, const B& b, const Target<T>& c, int64_t i0,
   int64_t k = k0, step = depthOf<T>(k1 - k0);
   do { // once for an empty k too: it writes the bias or zero
     int64_t depth = min(step, k1 - k), panelB = panelCols<T> * (depth + B::spareRows);
+    Target<T> to = c;
+    to.relu = c.relu && k + depth >= k1;
     static_assert(holdB == Hold::local || B::spareRows == 0);
     T* panelsB = packedB + (holdB == Hold::shared ? (k - k0) * strideB + colB * depth : 0);
     if (holdB == Hold::local) b.pack(panelsB, j0, j1, k, depth);
     if constexpr (holdA == Hold::direct) {
       bool rows = A::along == Along::rows;
       macro<T, A::along>(i0, i1, j0, j1, depth, a.at(i0, k), rows ? panelRows * a.ld : panelRows, a.ld, panelsB, panelB,
-                         c, k == k0);
+                         to, k == k0);
     } else {
       T* panelsA = packedA + (holdA == Hold::shared ? (k - k0) * strideA + rowA * depth : 0);
       if (holdA == Hold::local) a.pack(panelsA, i0, i1, k, depth);
       macro<T, A::along>(i0, i1, j0, j1, depth, panelsA, panelRows * depth, A::along == Along::rows ? depth : panelRows,
-                         panelsB, panelB, c, k == k0);
+                         panelsB, panelB, to, k == k0);
     }
     k += depth;
   } while (k < k1);
@@ -124,6 +126,8 @@ INLINE void writeSpans(const T* own, int64_t ldOwn, const Target<T>& c, int64_t 
         for (int64_t e = 0; e < run; e++) to[e] += from[e] + bias;
       else
         for (int64_t e = 0; e < run; e++) to[e] = from[e] + bias;
+      if (c.relu)
+        for (int64_t e = 0; e < run; e++) to[e] = to[e] < T(0) ? T(0) : to[e];
       j += run;
     }
 }
@@ -139,7 +143,8 @@ INLINE void sumParts(const T* partial, int64_t parts, int64_t m, int64_t n, cons
         if (c.rowBias) sum += c.rowBias[i];
         if (c.colBias) sum += c.colBias[j];
         T* to = c.data + (transposed ? j * c.ld + i : i * c.ld + j);
-        *to = c.add ? *to + sum : sum;
+        if (c.add) sum = *to + sum;
+        *to = c.relu && sum < T(0) ? T(0) : sum;
       }
   });
 }
@@ -209,6 +214,7 @@ INLINE void multiply(int64_t m, int64_t n, int64_t k, const A& a, const B& b, co
                  });
         Target<T> to = c;
         to.add = c.add || k0 > 0;
+        to.relu = c.relu && k1 == k;
         if (k0 > 0) to.rowBias = to.colBias = nullptr;
         int64_t rowTiles = ceilDiv(m1 - m0, cut.tileRows), tasks = rowTiles * ceilDiv(n1 - n0, cut.tileCols);
         parallel(tasks, worthwhile ? 1 : tasks, [&](int64_t begin, int64_t end) {

@@ -40,47 +40,85 @@ template <class T> struct Target {
   const T* rowBias = nullptr; // one for each i
   const T* colBias = nullptr; // one for each j
   bool add = false;           // adds from the first block on
+  bool relu = false;          // of the finished sums: by macro() at once, by what is in gemm.h after its last block in k
+};
+
+// max(0, x), NaN where x is.
+template <class V> INLINE V rectified(V x) { return vmax(V{}, x); }
+
+// How a tile's sums are written.
+template <class T> struct Finish {
+  const T* rowBias; // of the tile's first row, or null
+  const T* colBias;
+  int64_t last; // elements of the last vector
+  bool add, relu;
 };
 
 // c[R, V vectors] = (c or bias) + sum over k of a[:, k] b[k, :]
 template <class T, int R, int V, Along along>
-[[gnu::noinline]] static void micro(int64_t depth, const T* a, int64_t lda, const T* b, T* c, int64_t ldc, bool add,
-                                    const T* rowBias, const T* colBias) {
+[[gnu::noinline]] static void micro(int64_t depth, const T* a, int64_t lda, const T* b, int64_t ldb, T* c, int64_t ldc,
+                                    const Finish<T>& finish) {
   constexpr int W = width<T>;
   Vec<T> acc[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) acc[i][v] = Vec<T>{};
-  if (add)
 #pragma GCC unroll 16
-    for (int i = 0; i < R; i++) __builtin_prefetch(c + i * ldc, 1);
-  for (int64_t k = 0; k < depth; k++) {
+  for (int i = 0; i < R; i++) __builtin_prefetch(c + i * ldc, 1), __builtin_prefetch(c + i * ldc + V * W - 1, 1);
+  // Rows of A by one pointer for four of them: base + {0, 1, 2, 3} lda are addressing modes.
+  constexpr int groups = along == Along::rows ? (R + 3) / 4 : 1;
+  const T* row[groups];
+#pragma GCC unroll 4
+  for (int g = 0; g < groups; g++) {
+    row[g] = a + 4 * g * lda;
+    asm("" : "+r"(row[g])); // not as offsets from a
+  }
+  for (int64_t k = depth; k > 0; k--) {
     Vec<T> bk[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) bk[v] = load(b + v * W);
-    b += panelCols<T>;
+    b += ldb;
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
-      Vec<T> ai = splat(along == Along::rows ? a[i * lda] : a[i]);
+      Vec<T> ai = splat(along == Along::rows ? row[i / 4][i % 4 * lda] : row[0][i]);
 #pragma GCC unroll 4
       for (int v = 0; v < V; v++) acc[i][v] = fma(ai, bk[v], acc[i][v]);
     }
-    a += along == Along::rows ? 1 : lda;
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; g++) row[g] += along == Along::rows ? 1 : lda;
   }
   auto each = [&](auto body) __attribute__((always_inline)) {
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
-      for (int v = 0; v < V; v++) body(acc[i][v], i, v * W);
+      for (int v = 0; v < V; v++) body(acc[i][v], i, v);
   };
-  if (add) each([&](Vec<T>& sum, int i, int j) { sum = load(c + i * ldc + j) + sum; });
-  if (rowBias) each([&](Vec<T>& sum, int i, int) { sum += rowBias[i]; });
-  if (colBias) each([&](Vec<T>& sum, int, int j) { sum += load(colBias + j); });
-  each([&](Vec<T>& sum, int i, int j) { store(c + i * ldc + j, sum); });
+  auto finished = [&](auto whole) __attribute__((always_inline)) {
+    auto part = [&](int v) __attribute__((always_inline)) { return !decltype(whole)::value && v == V - 1; };
+    const int64_t last = finish.last;
+    if (finish.add)
+      each([&](Vec<T>& sum, int i, int v) {
+        const T* old = c + i * ldc + v * W;
+        sum = (part(v) ? loadPart(old, last) : load(old)) + sum;
+      });
+    if (finish.rowBias) each([&](Vec<T>& sum, int i, int) { sum += finish.rowBias[i]; });
+    if (finish.colBias)
+      each([&](Vec<T>& sum, int, int v) {
+        sum += part(v) ? loadPart(finish.colBias + v * W, last) : load(finish.colBias + v * W);
+      });
+    if (finish.relu) each([&](Vec<T>& sum, int, int) { sum = rectified(sum); });
+    each([&](Vec<T>& sum, int i, int v) {
+      if (part(v)) storePart(c + i * ldc + v * W, sum, last);
+      else store(c + i * ldc + v * W, sum);
+    });
+  };
+  if (finish.last == W) finished(std::true_type());
+  else finished(std::false_type());
 }
 
-template <class T> using Micro = void (*)(int64_t, const T*, int64_t, const T*, T*, int64_t, bool, const T*, const T*);
+template <class T>
+using Micro = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t, const Finish<T>&);
 
 // The micro-kernel for `rows` rows and `vectors` vectors.
 template <class T, Along along> INLINE Micro<T> microFor(int64_t rows, int64_t vectors) {
@@ -91,23 +129,19 @@ template <class T, Along along> INLINE Micro<T> microFor(int64_t rows, int64_t v
   (std::make_integer_sequence<int, gemmRows * gemmVectors>());
 }
 
-// One micro-kernel's tile, rows x cols at (i, j) of the target; tiles that are ragged or cross from one span to the
-// next go through a tile of their own.
+// One micro-kernel's tile, rows x cols at (i, j) of the target, columns of b at ldb; tiles that cross from one span to
+// the next go through a tile of their own.
 template <class T, Along along>
-INLINE void tile(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t lda, const T* b, const Target<T>& c,
-                 int64_t i, int64_t j, bool first) {
-  bool add = !first || c.add;
-  const T* rowBias = first && c.rowBias ? c.rowBias + i : nullptr;
-  const T* colBias = first && c.colBias ? c.colBias + j : nullptr;
+INLINE void tile(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t lda, const T* b, int64_t ldb,
+                 const Target<T>& c, int64_t i, int64_t j, bool first) {
   int64_t vectors = ceilDiv(cols, width<T>), at = c.span == INT64_MAX ? j : j % c.span;
   T* to = c.data + i * c.ld + (c.span == INT64_MAX ? j : j / c.span * c.spanStride + at);
+  Finish<T> finish{first && c.rowBias ? c.rowBias + i : nullptr, first && c.colBias ? c.colBias + j : nullptr,
+                   cols - (vectors - 1) * width<T>, !first || c.add, c.relu};
   Micro<T> kernel = microFor<T, along>(rows, vectors);
-  if (cols == vectors * width<T> && at + cols <= c.span) {
-    kernel(depth, a, lda, b, to, c.ld, add, rowBias, colBias);
-    return;
-  }
+  if (at + cols <= c.span) return kernel(depth, a, lda, b, ldb, to, c.ld, finish);
   alignas(64) T own[panelRows * panelCols<T>];
-  kernel(depth, a, lda, b, own, panelCols<T>, false, rowBias, nullptr);
+  kernel(depth, a, lda, b, ldb, own, panelCols<T>, {finish.rowBias, nullptr, width<T>, false, false});
   for (int64_t from = 0; from < cols;) {
     int64_t run = min(cols - from, c.span - at);
     for (int64_t r = 0; r < rows; r++) {
@@ -115,9 +149,9 @@ INLINE void tile(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t 
       T* y = to + r * c.ld;
       for (int64_t e = 0; e < run; e++) {
         T sum = x[e];
-        if (add) sum = y[e] + sum;
-        if (colBias) sum += colBias[from + e];
-        y[e] = sum;
+        if (finish.add) sum = y[e] + sum;
+        if (finish.colBias) sum += finish.colBias[from + e];
+        y[e] = finish.relu && sum < T(0) ? T(0) : sum;
       }
     }
     from += run;
@@ -131,10 +165,11 @@ INLINE void tile(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t 
 template <class T, Along along>
 INLINE void macro(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t depth, const T* a, int64_t strideA,
                   int64_t lda, const T* b, int64_t strideB, const Target<T>& c, bool first) {
-  for (int64_t j = j0; j < j1; j += panelCols<T>, b += strideB) {
-    const T* panel = a;
-    for (int64_t i = i0; i < i1; i += panelRows, panel += strideA)
-      tile<T, along>(min(panelRows, i1 - i), min(panelCols<T>, j1 - j), depth, panel, lda, b, c, i, j, first);
+  for (int64_t i = i0; i < i1; i += panelRows, a += strideA) {
+    const T* panel = b;
+    for (int64_t j = j0; j < j1; j += panelCols<T>, panel += strideB)
+      tile<T, along>(min(panelRows, i1 - i), min(panelCols<T>, j1 - j), depth, a, lda, panel, panelCols<T>, c, i, j,
+                     first);
   }
 }
 
@@ -185,8 +220,12 @@ template <class T> INLINE void packBeside(T* panel, const T* x, int64_t ld, int6
       for (int v = 0; v < gemmVectors; v++) store(panel + k * panelCols<T> + v * W, load(x + k * ld + v * W));
     return;
   }
-  for (int64_t k = 0; k < depth; k++)
-    for (int64_t j = 0; j < panelCols<T>; j++) panel[k * panelCols<T> + j] = j < cols ? x[k * ld + j] : T(0);
+  const int64_t whole = cols / W, rest = cols % W;
+  for (int64_t k = 0; k < depth; k++, x += ld, panel += panelCols<T>) {
+    for (int64_t v = 0; v < whole; v++) store(panel + v * W, load(x + v * W));
+    if (rest) store(panel + whole * W, loadPart(x + whole * W, rest));
+    for (int64_t v = whole + (rest > 0); v < gemmVectors; v++) store(panel + v * W, Vec<T>{});
+  }
 }
 
 // The same from x[j * ld + k], k beside each other.
