@@ -1,10 +1,10 @@
 /**
- * npm run bench -- [ops|steps|memory|tables|knn] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
+ * npm run bench -- [ops|steps|memory|tables|knn|peak] [filter] [--json FILE] [--rounds N] [--budget MS] [--peers NAME,NAME]
  *
  * Each contender is a process of its own; for each case they run in turns, several rounds, so that a drift of the machine
  * meets all of them. Printed: medians, the ratio to ours, GFLOP/s or GB/s and its share of the peak of this run. tables:
- * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts). --peers: of naive,
- * pytorch and tuned, those that take part.
+ * the bench shapes of every op's case table, ours alone. knn: CS231n's three distance computations (bench/knn.ts). peak:
+ * the memory of training steps (bench/peakMemory.ts). --peers: of naive, pytorch and tuned, those that take part.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -17,6 +17,7 @@ import { type Contender, contender, ours, python, rivals } from "./contender.js"
 import { benchKnn } from "./knn.js";
 import { memory } from "./memory.js";
 import { measurePeak, type Peak } from "./peak.js";
+import { benchPeakMemory } from "./peakMemory.js";
 import { benchTables } from "./tables.js";
 
 const { values, positionals } = parseArgs({
@@ -93,6 +94,12 @@ function line(c: Case, r: Result, ours: Result, peak: Peak): string {
     : [rate * 1e3, "GB/s", (rate * 1e3) / peak.gbytes];
   const ratio = r === ours ? "" : `${(r.msMedian / ours.msMedian).toFixed(2)}x`;
   return `  ${r.contender.padEnd(14)} ${r.msMedian.toFixed(3).padStart(10)} ms ${amount.toFixed(1).padStart(8)} ${unit.padEnd(7)} ${(100 * share).toFixed(0).padStart(4)} %  ${ratio}`;
+}
+
+if (first === "peak") {
+  const found = benchPeakMemory(others.join(" "), addon.threads());
+  if (values.json) await writeFile(values.json, `${JSON.stringify(found, null, 1)}\n`);
+  process.exit(0);
 }
 
 // Before any contender starts: one that is still loading would take a core from the measurement.
