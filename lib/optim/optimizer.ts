@@ -139,7 +139,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   /** Forgets the gradients of all parameters: sets them to null. */
   zeroGrad(): void {
-    for (const group of this.paramGroups) for (const p of group.params) p.grad = null;
+    for (const group of this.paramGroups) for (const p of group.params) if (p.requiresGrad) p.grad = null;
   }
 
   /** Updates every parameter that has a gradient. Where a gradient holds no value (its op failed), nothing changes. */
