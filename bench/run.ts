@@ -14,6 +14,7 @@ import { inference } from "./inference.js";
 import { knn } from "./knn.js";
 import { memory } from "./memory.js";
 import { measurePeak } from "./peak.js";
+import { benchPeakMemory } from "./peakMemory.js";
 import { PEERS } from "./peers.js";
 import { machine, ourVersions, type Report, type Suite } from "./result.js";
 import { benchTables } from "./tables.js";
@@ -29,6 +30,7 @@ const SUITES: Record<string, Suite> = {
   attention: inTurns(attention),
   knn: inTurns(knn),
   tiny: benchTiny,
+  peak: benchPeakMemory,
   eventloop: benchEventLoop,
   tables: benchTables,
 };

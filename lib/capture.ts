@@ -123,7 +123,8 @@ function keyOf(args: readonly unknown[]): string {
 
 const detached = (t: Tensor): Tensor => (t.node ? alias(t) : t);
 
-class Captured<A extends readonly unknown[], R> {
+/** A function's recordings: what capture() is made of, for code that decides itself when to record. @internal */
+export class CapturedSteps<A extends readonly unknown[], R> {
   readonly variants = new Map<string, Variant>();
   /** Numbers of the native steps: what a finalizer frees. */
   readonly ids = new Set<number>();
@@ -154,7 +155,19 @@ class Captured<A extends readonly unknown[], R> {
     return mapTensors(result, detached) as R;
   }
 
-  private replay(args: A, key: string): unknown {
+  /** Records the step for arguments such as these, unless it is recorded; runs nothing. */
+  prepare(args: A): void {
+    unscoped(() => noGrad(() => this.variant(args, keyOf(args))));
+  }
+
+  /** Drops the recording for arguments such as these. */
+  forget(args: A): void {
+    const key = keyOf(args);
+    const variant = this.variants.get(key);
+    if (variant) this.drop(key, variant);
+  }
+
+  private variant(args: A, key: string): Variant {
     let variant = this.variants.get(key);
     if (variant && (variant.changes !== changesSoFar() || variant.recording.fixed.some((same) => !same()))) {
       this.drop(key, variant);
@@ -164,6 +177,11 @@ class Captured<A extends readonly unknown[], R> {
     this.variants.delete(key); // the last used is the last in the map
     this.variants.set(key, variant);
     this.last = variant;
+    return variant;
+  }
+
+  private replay(args: A, key: string): unknown {
+    const variant = this.variant(args, key);
     let at = 0;
     mapTensors(args, (t) => copy_(variant.inputs[at++]!, t));
     const { id, recording, numbers, gradients } = variant;
@@ -208,7 +226,7 @@ class Captured<A extends readonly unknown[], R> {
     );
     this.ids.add(id);
     if (changesSoFar() !== changes) {
-      this.forget(id);
+      this.forgetStep(id);
       throw new Error(
         "capture: the function changed a module's mode or where a tensor's memory is (train(), eval(), to()); " +
           "do that outside",
@@ -216,7 +234,7 @@ class Captured<A extends readonly unknown[], R> {
     }
     const kept = [...recording.leaves].filter((leaf) => leaf.id < before && leaf.grad && !recording.cleared.has(leaf));
     if (kept.length > 0) {
-      this.forget(id);
+      this.forgetStep(id);
       throw new Error(
         `capture: the function makes gradients of ${kept.length} tensors (one ${show(kept[0]!.grad!.shape)}) that it does ` +
           "not clear, and a second call would add to them; call zeroGrad() for all of them inside the function",
@@ -231,13 +249,13 @@ class Captured<A extends readonly unknown[], R> {
 
   private drop(key: string, variant: Variant): void {
     this.variants.delete(key);
-    this.forget(variant.id);
+    this.forgetStep(variant.id);
     for (const t of [...variant.inputs, ...variant.gradients.map(([, grad]) => grad)]) t.free();
     mapTensors(variant.result, (t) => t.free());
     if (this.last === variant) this.last = null;
   }
 
-  private forget(id: number): void {
+  private forgetStep(id: number): void {
     this.ids.delete(id);
     addon.captureFree(id);
   }
@@ -297,7 +315,7 @@ export function capture<A extends readonly CaptureValue[], R extends CaptureValu
     if (!Number.isSafeInteger(value) || value < least)
       throw new RangeError(`capture: expected ${name} to be an integer from ${least} up, got ${value}`);
   }
-  const captured = new Captured(fn, warmup, maxVariants);
+  const captured = new CapturedSteps(fn, warmup, maxVariants);
   const step = (...args: A) => captured.call(args);
   forgotten.register(step, captured.ids);
   return Object.defineProperties(step, {

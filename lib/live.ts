@@ -54,12 +54,21 @@ export function recordStep<T>(fn: () => T, finish: () => void): { result: T; rec
   }
 }
 
+let noting: Set<unknown> | null = null;
+const noted = <T>(value: T): T => {
+  noting?.add(value);
+  return value;
+};
+
+/** Puts into `values` what a step that runs uncaptured is given by live() and liveOptions(), until called with null. */
+export const noteLive = (values: Set<unknown> | null): void => void (noting = values);
+
 /**
  * A number that a kernel is given: read() now, and again at each replay of a captured step. The answer may only be handed
  * to a kernel; in a captured step whatever computes with it throws, so compute inside `read`.
  */
 export function live(read: () => number): number {
-  if (recording === null) return read();
+  if (recording === null) return noted(read());
   recording.reads.push(read);
   return addon.captureScalar(read()) as unknown as number;
 }
@@ -69,7 +78,10 @@ export function live(read: () => number): number {
  * option changes, the step is recorded anew.
  */
 export function liveOptions<O extends object>(options: O, names: readonly string[] | null): O {
-  if (recording === null) return options;
+  if (recording === null) {
+    if (noting) for (const value of Object.values(options)) [value].flat().forEach(noted);
+    return options;
+  }
   const copy = { ...options };
   for (const name of Object.keys(options) as (keyof O)[]) {
     const value = options[name];
@@ -107,8 +119,14 @@ export function uncaptured<T>(fn: () => T): T {
   }
 }
 
+let reads = 0;
+
+/** How often this thread has read a tensor's value, or set what its random numbers come from. */
+export const readsSoFar = (): number => reads;
+
 /** Throws where a captured function reads a value: there is none yet. */
 export function expectUncaptured(op: string): void {
+  reads++;
   if (recording === null) return;
   const here = new URL(".", import.meta.url).href;
   const callers = (new Error().stack ?? "").split("\n").slice(1);

@@ -103,7 +103,8 @@ export function handleOf(t: Handled, op: string): number {
   return t.handle;
 }
 
-export type Argument = Handled | null | undefined | number | readonly Handled[];
+/** A number that is read anew at each replay of a captured step stands there as a bigint. */
+export type Argument = Handled | null | undefined | number | bigint | readonly Handled[];
 
 /**
  * Called before each kernel call with its name and arguments, where something records or counts them; a function that one
@@ -111,13 +112,16 @@ export type Argument = Handled | null | undefined | number | readonly Handled[];
  */
 export const observers: ((op: string, args: readonly Argument[]) => unknown)[] = [];
 
+/** Called with the host data of each tensor that is made of some. */
+export const hostObservers: ((data: ArrayBufferView) => void)[] = [];
+
 function bind(op: string, letters: string): (...args: Argument[]) => void {
   const call = addon.ops[op]!;
   const operands = (letters.match(/[ouixXmMaAlL]\??/g) ?? []).length;
   const lists = /[lL]/.test(letters);
   const convert = (a: Argument): number | null | number[] => {
     if (a === null || a === undefined) return null;
-    if (typeof a !== "object") return a; // a number, or what stands for one in a captured step
+    if (typeof a !== "object") return a as number;
     return Array.isArray(a) ? a.map((t) => handleOf(t, op)) : handleOf(a as Handled, op);
   };
   const general = (...args: Argument[]): void => {

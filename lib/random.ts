@@ -56,7 +56,7 @@ export class Generator {
   /** Takes the next draw. In a captured step each replay takes its own. */
   next(): Draw {
     const draws = currentRecording()?.draws;
-    if (!draws) return { seed: this.#seed, draw: this.#draw++ };
+    if (!draws) return { seed: live(() => this.#seed), draw: live(() => this.#draw++) };
     const ahead = draws.get(this) ?? 0;
     draws.set(this, ahead + 1);
     return { seed: live(() => this.#seed), draw: live(() => this.#draw + ahead) };

@@ -8,7 +8,7 @@ import { expect, ShapeError, show } from "./errors.js";
 import type { GraphNode } from "./graph.js";
 import { expectUncaptured, noteChange } from "./live.js";
 import { adopt } from "./memory.js";
-import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf, isOutOfBreath } from "./native.js";
+import { addon, breathe, DTYPES, type DType, dtypeCode, handleOf, hostObservers, isOutOfBreath } from "./native.js";
 
 /** The typed array that data() gives for each dtype. Bools are bytes 0 and 1; the 16-bit floats are their bits. */
 export interface ArrayOf {
@@ -309,6 +309,7 @@ export function fromTyped(array: TypedArray, shape: readonly number[], dtype: DT
   const t = new Tensor(shape, dtype, new Storage());
   if (ranged && (dtype === "int32" || dtype === "int64" || dtype === "uint8" || dtype === "int8"))
     t.storage.range = rangeOf(array);
+  for (const observe of hostObservers) observe(array);
   return attach(t, addon.fromHost(t, dtypeCode(dtype), array));
 }
 

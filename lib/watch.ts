@@ -5,6 +5,7 @@
  * A scope is a named place, a module or "AdamW.step"; a tag is twice its number, plus one in backward. The addon notes
  * the tag with each call (native/watch.h).
  */
+import { noteChange } from "./live.js";
 import { addon, bindKernels, type Handled, observers } from "./native.js";
 
 /** What is watched, as the addon has it (Watch::Mode). */
@@ -100,6 +101,7 @@ function setModes(next: number, most = 0): void {
   const on = modes !== 0;
   if (on === watch.on) return;
   watch.on = on;
+  noteChange(); // captured steps name the modules that were watched when they were recorded
   watch.tag = 0;
   addon.enter(0);
   for (const tell of onWatch) tell(on);

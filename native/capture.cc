@@ -1,6 +1,7 @@
 #include "capture.h"
 #include <algorithm>
-#include <cstring>
+#include "elementwise.h"
+#include "plan.h"
 
 namespace napier {
 
@@ -37,7 +38,7 @@ Capture::~Capture() {
 // ---- Recording
 
 Capture::Known& Capture::know(Buffer* buffer, Kind kind) {
-  auto [at, isNew] = known.try_emplace(buffer, Known{kind});
+  auto [at, isNew] = known.try_emplace(buffer, Known{kind, int(known.size())});
   if (isNew) retain(buffer);
   return at->second;
 }
@@ -119,39 +120,52 @@ void Capture::refuseReplaced() const {
   }
 }
 
-// Offsets in the block, by lifetimes: the largest first, each as low as what lives at the same time allows.
-int64_t Capture::plan() {
-  struct Piece {
-    Buffer* buffer;
-    Known* how;
-    int64_t bytes;
-  };
-  std::vector<Piece> pieces;
-  for (auto& [buffer, how] : known)
-    if (how.kind == Kind::inside && !buffer->data && how.first >= 0)
-      pieces.push_back({buffer, &how, aligned(buffer->bytes())});
-  std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) {
-    if (a.bytes != b.bytes) return a.bytes > b.bytes;
-    if (a.how->first != b.how->first) return a.how->first < b.how->first;
-    return a.how->last < b.how->last;
-  });
-  int64_t top = 0;
-  std::vector<const Piece*> placed; // by offset
-  for (Piece& piece : pieces) {
-    int64_t at = 0;
-    for (const Piece* other : placed) {
-      if (other->how->last < piece.how->first || piece.how->last < other->how->first) continue;
-      if (at + piece.bytes <= other->how->offset) break;
-      at = std::max(at, other->how->offset + other->bytes);
-    }
-    piece.how->offset = at;
-    top = std::max(top, at + piece.bytes);
-    unplanned += piece.bytes;
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), at,
-                                   [](int64_t offset, const Piece* p) { return offset < p->how->offset; }),
-                  &piece);
+// The operand whose memory the result of call i may take: it is of this step, and nothing reads it afterwards.
+const Buffer* Capture::takenBy(size_t i) const {
+  const Step& step = steps[i];
+  for (size_t argument = 1; argument < step.arguments.size(); argument++) {
+    if (!mayTake(step.name, step.arguments, argument)) continue;
+    const Buffer* x = step.arguments[argument].buffer;
+    const Known& how = known.at(const_cast<Buffer*>(x));
+    if (how.inBlock && how.last == int(i)) return x;
   }
-  return top;
+  return nullptr;
+}
+
+// Offsets in the block; answers its bytes.
+int64_t Capture::plan() {
+  std::vector<std::pair<Buffer*, Known*>> pieces;
+  for (auto& [buffer, how] : known) {
+    how.inBlock = how.kind == Kind::inside && !buffer->data && how.first >= 0;
+    if (how.inBlock) pieces.push_back({buffer, &how});
+  }
+  // In an order that does not depend on addresses: the same step has the same plan in every process.
+  std::sort(pieces.begin(), pieces.end(), [](auto& a, auto& b) { return a.second->made < b.second->made; });
+  std::unordered_map<const Buffer*, const Buffer*> takes;
+  for (size_t i = 0; i < steps.size(); i++) {
+    if (walkOf(steps[i].name) == Walk::none) continue;
+    Buffer* y = steps[i].arguments[0].buffer;
+    const Known& how = known.at(y);
+    if (!how.inBlock || how.first != int(i)) continue;
+    if (const Buffer* x = takenBy(i)) takes.emplace(y, x);
+  }
+  std::vector<Lifetime> lifetimes;
+  std::unordered_map<const Buffer*, size_t> placed;
+  for (auto& [buffer, how] : pieces) {
+    unplanned += aligned(buffer->bytes());
+    auto taken = takes.find(buffer);
+    if (taken == takes.end()) {
+      placed[buffer] = lifetimes.size();
+      lifetimes.push_back({aligned(buffer->bytes()), how->first, how->last});
+    } else {
+      const size_t place = placed.at(taken->second);
+      placed[buffer] = place;
+      lifetimes[place].last = how->last;
+    }
+  }
+  int64_t bytes = planMemory(lifetimes);
+  for (auto& [buffer, how] : pieces) how->offset = lifetimes[placed.at(buffer)].offset;
+  return bytes;
 }
 
 void Capture::finish(const Capture* shared) {

@@ -87,9 +87,11 @@ private:
   enum class Kind : uint8_t { outside, constant, inside };
   struct Known {
     Kind kind;
+    int made;                  // its place among what the step knows
     int first = -1, last = -1; // calls that use it
     bool readFirst = false;
-    int64_t offset = -1; // in the block; -1: memory of its own
+    bool inBlock = false;
+    int64_t offset = -1; // in the block
   };
   struct Step {
     const char* name;
@@ -107,6 +109,7 @@ private:
   void use(Buffer* buffer, Role role);
   void push(Step step);
   void refuseReplaced() const;
+  const Buffer* takenBy(size_t i) const;
   int64_t plan();
 
   std::vector<Step> steps;

@@ -6,7 +6,7 @@ import * as models from "../models/index.js";
 import { addon } from "../native.js";
 import { presetOf, SET_NAMES, setNameOf } from "./datasets.js";
 import { runTraining } from "./training.js";
-import { describeOptions, oneOf, positiveNumber, readOptions, wholeNumber } from "./usage.js";
+import { describeOptions, oneOf, positiveNumber, readOptions, UsageError, wholeNumber } from "./usage.js";
 
 const OPTIONS = {
   dataset: { value: "NAME", help: `${SET_NAMES.join(", ")}; default glyphs, drawn here` },
@@ -24,6 +24,8 @@ const OPTIONS = {
   resume: { help: "go on from the last checkpoint in DIR, where there is one" },
   threads: { value: "N", help: "threads that compute; default NAPIER_THREADS, or one a core" },
   profile: { value: "FILE", help: "time some steps by op and module; FILE gets a Chrome trace" },
+  capture: { help: "replay recorded steps from the first on; leaves out checks of gradients" },
+  "no-capture": { help: "never replay recorded steps; default: where nothing looks into them" },
   "detect-anomaly": { help: "stop at the first op that makes a NaN or infinity, and name it; slow" },
   json: { help: "print one JSON object as the last line of stdout" },
 } as const;
@@ -40,6 +42,8 @@ export async function run(args: string[]): Promise<number> {
   const dataset = setNameOf("train", given.dataset);
   const preset = presetOf(dataset);
   const model = oneOf("train", "model", given.model, models.list(), preset.model);
+  if (given.capture && given["no-capture"])
+    throw new UsageError("napier train: expected --capture or --no-capture, got both.");
   if (given.threads !== undefined) addon.threads(wholeNumber("train", "threads", given.threads, 1));
   return runTraining({
     command: "train",
@@ -59,5 +63,6 @@ export async function run(args: string[]): Promise<number> {
     json: given.json ?? false,
     profile: given.profile === undefined ? undefined : resolve(given.profile),
     detectAnomaly: given["detect-anomaly"] ?? false,
+    capture: given.capture ? true : given["no-capture"] ? false : undefined,
   });
 }

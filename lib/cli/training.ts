@@ -51,6 +51,8 @@ export interface RunOptions {
   /** File for a Chrome trace of some steps. */
   profile?: string | undefined;
   detectAnomaly?: boolean;
+  /** As the Trainer's; true leaves out what would look into a step. */
+  capture?: boolean | undefined;
 }
 
 /** What `--json` prints. */
@@ -112,9 +114,16 @@ export async function runTraining(options: RunOptions): Promise<number> {
 
   const optimizer = new AdamW(model.parameters(), { lr, weightDecay: 1e-2 });
   const schedule = new OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * loader.length });
-  const { detectAnomaly = false } = options;
-  const settings = { optimizer, schedule, loss: crossEntropy, metrics: ["accuracy"] as const, out, detectAnomaly };
-  const trainer = new Trainer(model, settings);
+  const { detectAnomaly = false, capture } = options;
+  const trainer = new Trainer(model, {
+    optimizer,
+    schedule,
+    loss: crossEntropy,
+    metrics: ["accuracy"],
+    out,
+    detectAnomaly,
+    capture,
+  });
   await mkdir(out, { recursive: true });
   if (options.findLr) {
     const found = await trainer.findLearningRate(loader, { to: 1 });
@@ -139,7 +148,8 @@ export async function runTraining(options: RunOptions): Promise<number> {
         show(progress, epochs, loader.length),
         whileTraining(delay),
         ...(profiling ? [profiling.see] : []),
-        ...instruments(),
+        ...instruments(capture === true),
+        notices,
         ...loggers(options),
       ],
     });
@@ -184,8 +194,15 @@ export async function runTraining(options: RunOptions): Promise<number> {
   return 0;
 }
 
-/** What looks for the usual faults. */
-const instruments = (): Callback[] => [gradientNorms({ every: 25 }), deadUnits({ every: 5 }), overfitting()];
+/** What looks for the usual faults; in captured steps nothing can look at gradients and single layers. */
+const instruments = (captured: boolean): Callback[] => [
+  ...(captured ? [] : [gradientNorms({ every: 25 }), deadUnits({ every: 5 })]),
+  overfitting(),
+];
+
+const notices = (event: TrainEvent): void => {
+  if (event.type === "notice") console.error(event.message);
+};
 
 /** What writes the run down beside metrics.jsonl. */
 function loggers({ tensorboard, csv, model, dataset, epochs, batch, lr, seed }: RunOptions): Callback[] {

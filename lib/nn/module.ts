@@ -217,7 +217,10 @@ export abstract class Module {
 
   /** Takes all parameters into training, or (false) out of it. */
   requiresGrad_(on = true): this {
-    for (const p of this.parameters()) p.requiresGrad_(on);
+    for (const p of this.parameters()) {
+      if (p.requiresGrad !== on) noteChange();
+      p.requiresGrad_(on);
+    }
     return this;
   }
 
@@ -320,6 +323,11 @@ export abstract class Module {
     };
   }
 
+  /** Whether hooks are registered on this module itself. */
+  get hasHooks(): boolean {
+    return this.#hooks !== null;
+  }
+
   // forward() is called as it is, so a module with hooks gets a forward of its own that calls them.
   #wrapped(): Hooks {
     if (this.#hooks) return this.#hooks;
@@ -327,6 +335,7 @@ export abstract class Module {
     // That of the class is looked up at each call: it changes while somebody watches (scopes.ts).
     const plain = () => (own ? own.value : Object.getPrototypeOf(this).forward) as (...inputs: unknown[]) => unknown;
     const unwrap = () => {
+      noteChange();
       this.#hooks = null;
       if (own) Object.defineProperty(this, "forward", own);
       else Reflect.deleteProperty(this, "forward");
@@ -344,6 +353,7 @@ export abstract class Module {
     };
     Object.defineProperty(this, "forward", { value, configurable: true, writable: true, enumerable: false });
     this.#hooks = hooks;
+    noteChange();
     return hooks;
   }
 

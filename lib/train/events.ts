@@ -84,6 +84,14 @@ export interface DiagnosisEvent extends Where {
   findings: Finding[];
 }
 
+/** Something about the run that is worth a line, once: that its steps are not captured, and why. */
+export interface NoticeEvent extends Where {
+  /** Tells this event from the others. */
+  type: "notice";
+  /** A sentence. */
+  message: string;
+}
+
 /** Why a run ended: all was done; patience ran out; stop() or leaving the event loop; the AbortSignal; Ctrl+C. */
 export type EndReason = "finished" | "earlyStopping" | "stopped" | "aborted" | "interrupted";
 
@@ -98,7 +106,14 @@ export interface EndEvent extends Where {
 }
 
 /** Any event of a run; `type` says which. */
-export type TrainEvent = StepEvent | EpochEvent | ValidationEvent | CheckpointEvent | DiagnosisEvent | EndEvent;
+export type TrainEvent =
+  | StepEvent
+  | EpochEvent
+  | ValidationEvent
+  | CheckpointEvent
+  | DiagnosisEvent
+  | NoticeEvent
+  | EndEvent;
 
 /** What `await trainer.fit(...)` gives. */
 export interface FitResult {

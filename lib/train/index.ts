@@ -12,6 +12,7 @@ export type {
   EndReason,
   EpochEvent,
   FitResult,
+  NoticeEvent,
   Scores,
   StepEvent,
   TrainEvent,

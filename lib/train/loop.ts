@@ -7,7 +7,6 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type CapturedStep, capture } from "../capture.js";
 import { noGrad } from "../graph.js";
 import { scope, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
@@ -15,6 +14,7 @@ import { clipGradNorm, clipGradValue, ReduceLROnPlateau } from "../optim/index.j
 import { defaultGenerator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import type { RunContext } from "./callbacks.js";
+import { StepRunner } from "./capturing.js";
 import { loadState, saveState } from "./checkpoint.js";
 import { type Finding, keyOf } from "./diagnosis.js";
 import { evaluateModel, release } from "./evaluate.js";
@@ -81,7 +81,7 @@ export class Loop {
   readonly #emit: (event: TrainEvent) => Promise<void>;
   readonly #totals: Totals;
   readonly #monitor: Monitor;
-  readonly #captured: CapturedStep<[Batch[]], StepResult> | null;
+  readonly #steps: StepRunner<StepResult>;
   /** The run as callbacks see it. */
   readonly #context: RunContext;
   #log: MetricsLog | null = null;
@@ -123,7 +123,7 @@ export class Loop {
     this.#totals = new Totals(trainer.metrics);
     this.#monitor = new Monitor(fit.monitor, fit.earlyStopping);
     this.#guard = new FiniteGuard(trainer.model, trainer.stopAtNaN);
-    this.#captured = trainer.capture ? this.#captureSteps() : null;
+    this.#steps = this.#stepRunner();
     this.#context = this.#contextOf(trainer);
   }
 
@@ -159,7 +159,7 @@ export class Loop {
     } finally {
       for (const [m, training] of modes) m.training = training;
       this.#dropPending();
-      this.#captured?.free();
+      this.#steps.free();
       await this.#log?.close();
     }
   }
@@ -191,6 +191,7 @@ export class Loop {
   async #epoch(): Promise<void> {
     const p = this.#p;
     await this.#fit.callbacks.call("onEpochStart", this.#context);
+    this.#steps.beginEpoch();
     this.#mark = performance.now();
     let complete = true;
     for await (const group of groups(this.#loader, this.#trainer.accumulate)) {
@@ -212,7 +213,7 @@ export class Loop {
     this.#guard.begin(this.#p.step + 1, group);
     if (takesClosure(optimizer)) await this.#closureStep(optimizer, group);
     else {
-      const { norm, measures } = await (this.#captured ? this.#captured(group) : this.#wholeStep(optimizer, group));
+      const { norm, measures } = await this.#steps.step(group);
       this.#norm?.free();
       this.#norm = norm;
       for (const measured of measures) this.#totals.addMeasures(measured);
@@ -254,17 +255,18 @@ export class Loop {
     return { norm, measures };
   }
 
-  #captureSteps(): CapturedStep<[Batch[]], StepResult> {
-    const { optimizer } = this.#trainer;
-    if (takesClosure(optimizer)) throw new TypeError("Trainer: an optimizer that takes a closure cannot be captured");
+  #stepRunner(): StepRunner<StepResult> {
+    const { model, optimizer, capture, detectAnomaly } = this.#trainer;
     const inside = this.#fit.callbacks.withHook("onGradients");
-    if (inside.length > 0) {
+    if (capture && inside.length > 0) {
       throw new TypeError(
         `fit: expected no callback with onGradients where the Trainer captures its steps, got "${inside[0]}": it would only ` +
           "run when a step is recorded; leave out capture",
       );
     }
-    return capture((group: Batch[]) => this.#wholeStep(optimizer, group), { warmup: 0 });
+    const plain = capture === false || takesClosure(optimizer) || inside.length > 0 || detectAnomaly;
+    const when = capture ? "always" : plain ? "never" : "alike";
+    return new StepRunner(model, when, (group) => this.#wholeStep(optimizer as StepOptimizer, group));
   }
 
   async #closureStep(optimizer: ClosureOptimizer, group: Batch[]): Promise<void> {
@@ -314,6 +316,8 @@ export class Loop {
 
   async #afterStep(): Promise<void> {
     const p = this.#p;
+    const message = this.#steps.takeNotice();
+    if (message !== null) await this.#tell({ type: "notice", step: p.step, epoch: p.epoch + 1, message });
     await this.#fit.callbacks.call("onStepEnd", this.#context);
     if (p.step % this.#fit.logEvery === 0) this.#queueWindow(true);
     while (this.#pending.length > AHEAD) await this.#oldestStep();

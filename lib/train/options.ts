@@ -97,10 +97,18 @@ export interface TrainerOptions {
   /** Bounds each element of the gradient. Default: never. */
   clipValue?: number;
   /**
-   * Records the step once and replays it natively (capture()): the same bits in less time and memory. The model, the loss
-   * and the metrics must then do the same in every step, and hooks of modules run only when a step is recorded: for each
-   * shape of a batch, and after each validation. Not with optimizers that take a closure, nor callbacks with
-   * `onGradients`. Default false.
+   * Whether steps are recorded once and then replayed natively (capture()): the same bits in less time and memory. Default:
+   * once three steps in a row ran the same kernels on batches of one shape; each epoch's first step runs uncaptured, and
+   * the run ends with an error that names the first op which differs, unless a module's mode, requiresGrad_(), hooks or
+   * the optimizer's groups were changed in between: then the steps are looked at anew. Steps stay uncaptured where modules
+   * have hooks, callbacks have `onGradients`, the optimizer takes a closure, or detectAnomaly is on; and, told by a notice
+   * event, where a step reads values, goes on with tensors of the step before, or hands changing numbers or host data of
+   * its own to kernels. What a step's JavaScript counts or prints besides happens only in steps that are not replayed, and
+   * what it changes later than the first steps of an epoch is not seen until the next: pass false there.
+   *
+   * true: from the first step on. The model, the loss and the metrics must then do the same in every step, and hooks of
+   * modules run only when a step is recorded: for each shape of a batch, and after each validation; not with optimizers
+   * that take a closure, nor callbacks with `onGradients`. false: never.
    */
   capture?: boolean;
   /** Batches that make one optimizer step, each weighted by its samples. Default 1. */
@@ -173,8 +181,8 @@ export interface TrainerSettings {
   clipNorm: number | null;
   /** Greatest element of the gradient; null: any. */
   clipValue: number | null;
-  /** Whether steps are recorded and replayed. */
-  capture: boolean;
+  /** Whether steps are recorded and replayed; null: where they are alike. */
+  capture: boolean | null;
   /** Batches that make one optimizer step. */
   accumulate: number;
   /** Running average of the weights; null: none. */
@@ -282,7 +290,7 @@ export function trainerSettings(
     scheduleEvery = "step",
     clipNorm,
     clipValue,
-    capture = false,
+    capture = null,
     accumulate = 1,
     ema,
     seed = null,
@@ -301,7 +309,8 @@ export function trainerSettings(
   expectCount(where, "accumulate", accumulate);
   if (schedule instanceof ReduceLROnPlateau && options.scheduleEvery !== undefined)
     throw new TypeError("Trainer: ReduceLROnPlateau moves on with each validation; leave out scheduleEvery");
-  if (typeof capture !== "boolean") throw new TypeError(`Trainer: expected capture true or false, got ${capture}`);
+  if (capture !== null && typeof capture !== "boolean")
+    throw new TypeError(`Trainer: expected capture true or false, got ${capture}`);
   if (capture && takesClosure(optimizer))
     throw new TypeError(
       "Trainer: expected an optimizer that takes no closure with capture: what it does depends on values that it reads",

@@ -40,6 +40,8 @@ describe("usage", () => {
       "resume",
       "threads",
       "profile",
+      "capture",
+      "no-capture",
       "detect-anomaly",
       "json",
     ])
@@ -193,6 +195,31 @@ describe("train", () => {
     expect(logged.at(-1)).toBe(160);
     expect(JSON.parse(more.out.trim().split("\n").at(-1)!).testAccuracy).toBeGreaterThan(0.8);
   }, 240_000);
+
+  test("--capture replays recorded steps to the same model, --no-capture runs them all", () => {
+    const accuracy = (option: string) => {
+      const args = [
+        "train",
+        "--model",
+        "mlp",
+        "--batch",
+        "100",
+        "--epochs",
+        "1",
+        "--out",
+        option,
+        "--json",
+        `--${option}`,
+      ];
+      const { code, out } = napier(...args);
+      expect(code).toBe(0);
+      return JSON.parse(out).testAccuracy as number;
+    };
+    expect(accuracy("capture")).toBe(accuracy("no-capture"));
+    const both = napier("train", "--capture", "--no-capture");
+    expect(both.code).toBe(2);
+    expect(both.err).toContain("expected --capture or --no-capture, got both");
+  }, 120_000);
 
   test("--find-lr suggests a rate and draws the curve", () => {
     const { code, out } = napier("train", "--model", "mlp", "--find-lr", "--out", "rates", "--json");

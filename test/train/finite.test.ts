@@ -125,7 +125,7 @@ describe("without detectAnomaly", () => {
       seen.push(y);
       return nn.mse(output, y);
     };
-    const { trainer } = setup((x) => x, { loss });
+    const { trainer } = setup((x) => x, { loss, capture: false });
     await trainer.fit(loader, { epochs: 1 });
     expect(seen).toHaveLength(16);
     expect(seen.every((t) => t.isFreed)).toBe(true);
@@ -154,13 +154,20 @@ describe("with detectAnomaly", () => {
   });
 });
 
-test("a profile around fit() sees its steps and names the model's modules", async () => {
-  const { trainer, model } = setup((x) => x);
-  const measured = await profile(() => trainer.fit(batches(-1), { epochs: 1 }), { model });
-  expect(measured.result.steps).toBe(12);
-  const row = (name: string, backward: boolean) =>
-    measured.modules.find((m) => m.name === name && m.backward === backward);
-  expect(row("2", false)).toMatchObject({ type: "Linear", entered: 12 });
-  expect(row("2", true)).toMatchObject({ type: "Linear", entered: 12 });
-  expect(row("AdamW.step", false)).toMatchObject({ type: "", entered: 12 });
+test("a profile around fit() sees its steps and names the model's modules, captured or not", async () => {
+  const rows = async (capture: boolean | undefined) => {
+    const { trainer, model } = setup((x) => x, { capture });
+    const measured = await profile(() => trainer.fit(batches(-1), { epochs: 1 }), { model });
+    expect(measured.result.steps).toBe(12);
+    const row = (name: string, backward: boolean) =>
+      measured.modules.find((m) => m.name === name && m.backward === backward)!;
+    return [row("2", false), row("2", true), row("AdamW.step", false)];
+  };
+  const plain = await rows(false);
+  expect(plain).toMatchObject([{ type: "Linear" }, { type: "Linear" }, { type: "" }]);
+  expect(plain.map((row) => row.entered)).toEqual([12, 12, 12]);
+  const captured = await rows(undefined);
+  // A captured step runs no JavaScript: three were looked at, one was recorded.
+  expect(captured.map((row) => row.entered)).toEqual([5, 5, 5]);
+  expect(captured.slice(0, 2).map((row) => row.calls)).toEqual(plain.slice(0, 2).map((row) => row.calls));
 });
