@@ -77,9 +77,12 @@ export function printTable(head: readonly string[], rows: readonly (readonly (st
   for (const line of lines) console.log(`  ${line.map(cell).join("  ")}`);
 }
 
-/** Writes examples/results/NAME.json of a run on CIFAR-10, runs/NAME.json of any other. */
-export async function saveResult(name: string, dataset: Pictures["name"], result: Record<string, unknown>) {
-  const folder = dataset === "cifar-10" ? "examples/results" : "runs";
+/** Sets that come with the package: their results are no figures. */
+const EMBEDDED = ["glyphs", "fallback"];
+
+/** Writes examples/results/NAME.json of a run on real data, runs/NAME.json of any other. */
+export async function saveResult(name: string, dataset: string, result: Record<string, unknown>) {
+  const folder = EMBEDDED.includes(dataset) ? "runs" : "examples/results";
   await mkdir(folder, { recursive: true });
   const short = (_: string, value: unknown) => (typeof value === "number" ? Number(value.toPrecision(6)) : value);
   const text = `${JSON.stringify({ example: name, dataset, ...result }, short, 2)}\n`;

@@ -97,6 +97,7 @@ export {
   type Tokenizer,
   WordTokenizer,
 } from "./tokenizer.js";
+export { TokenWindows } from "./tokens.js";
 export {
   Compose,
   Normalize,

@@ -87,3 +87,22 @@ describe("BytePairTokenizer", () => {
     expect(() => new data.BytePairTokenizer({ merges: [[97, 300]] })).toThrow("merge 0 joins 97 and 300");
   });
 });
+
+describe("TokenWindows", () => {
+  test("windows and what follows, by any stride, through a loader", async () => {
+    const windows = new data.TokenWindows([...Array(11).keys()], 4);
+    expect(windows.length).toBe(7);
+    const [x, y] = windows.batch(Int32Array.of(0, 6));
+    expect([...x!.dataSync()]).toEqual([0, 1, 2, 3, 6, 7, 8, 9]);
+    expect([...y!.dataSync()]).toEqual([1, 2, 3, 4, 7, 8, 9, 10]);
+    const apart = new data.TokenWindows([...Array(11).keys()], 4, 4);
+    expect(apart.length).toBe(2);
+    expect([...apart.batch(Int32Array.of(1))[0]!.dataSync()]).toEqual([4, 5, 6, 7]);
+    let n = 0;
+    for await (const [batch] of new data.DataLoader(windows, { batchSize: 3, shuffle: true, seed: 1 }))
+      n += batch!.shape[0]!;
+    expect(n).toBe(7);
+    expect(() => windows.batch(Int32Array.of(7))).toThrow("expected indices from 0 to 6, got 7");
+    expect(() => new data.TokenWindows([1, 2], 2)).toThrow("more than 2 tokens, got 2");
+  });
+});
