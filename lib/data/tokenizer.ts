@@ -141,6 +141,7 @@ export interface BytePairState {
   merges: [number, number][];
   /** Source of the pattern; null: texts are not cut. */
   pattern: string | null;
+  /** Texts with a token of their own. */
   specialTokens: string[];
 }
 

@@ -22,7 +22,9 @@ export class TokenWindows implements Dataset {
   /** @throws Error for fewer than context + 1 tokens */
   constructor(
     ids: ArrayLike<number>,
+    /** Tokens of a window. */
     readonly context: number,
+    /** Tokens between the starts of two windows. */
     readonly stride = 1,
   ) {
     for (const [name, n] of Object.entries({ context, stride }))

@@ -35,6 +35,32 @@ export interface DiffusionOptions {
   minSnr?: number | null;
 }
 
+/** What qPosterior() gives, each [n, ...] or [n, 1, ...]. */
+export interface Posterior {
+  /** Of the pictures' shape. */
+  mean: Tensor;
+  /** [n, 1, ...] */
+  variance: Tensor;
+  /** [n, 1, ...]; bounded where the variance is 0. */
+  logVariance: Tensor;
+}
+
+/** What a network's output says. */
+export interface Prediction {
+  /** Of the pictures' shape. */
+  noise: Tensor;
+  /** The picture without noise. */
+  xStart: Tensor;
+}
+
+/** What losses() gives. */
+export interface DiffusionLosses {
+  /** Weighted, one a picture: `[n]`. */
+  losses: Tensor;
+  /** The times, int32 `[n]`. */
+  t: Tensor;
+}
+
 /** What one call of loss() is told. */
 export interface DiffusionLossOptions extends GeneratorOption {
   /** What the pictures are conditioned on, handed to the network. Default null. */
@@ -125,7 +151,7 @@ export class GaussianDiffusion {
   }
 
   /** Mean, variance and its logarithm (bounded where it is 0, at t = 0) of x_(t-1), knowing x_0 and x_t. */
-  qPosterior(xStart: Tensor, xT: Tensor, t: Tensor): { mean: Tensor; variance: Tensor; logVariance: Tensor } {
+  qPosterior(xStart: Tensor, xT: Tensor, t: Tensor): Posterior {
     const { betas, alphasCumprod: ab } = this;
     const before = (i: number) => (i === 0 ? 1 : ab[i - 1]!);
     const variance = (i: number) => (betas[i]! * (1 - before(i))) / (1 - ab[i]!);
@@ -154,7 +180,7 @@ export class GaussianDiffusion {
   }
 
   /** What a network's output at x_t says of noise and picture; the picture bounded to [-1, 1] where `clip` is set. */
-  predictions(output: Tensor, xT: Tensor, t: Tensor, clip = false): { noise: Tensor; xStart: Tensor } {
+  predictions(output: Tensor, xT: Tensor, t: Tensor, clip = false): Prediction {
     let xStart: Tensor;
     switch (this.objective) {
       case "noise":
@@ -177,7 +203,7 @@ export class GaussianDiffusion {
     network: Denoiser,
     xStart: Tensor,
     { condition = null, generator, t, noise }: DiffusionLossOptions = {},
-  ): { losses: Tensor; t: Tensor } {
+  ): DiffusionLosses {
     const n = xStart.shape[0]!;
     const times = t ?? randint(0, this.timesteps, [n], { dtype: "int32", generator });
     const drawn = noise ?? randnLike(xStart, { generator });

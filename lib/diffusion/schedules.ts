@@ -32,4 +32,11 @@ export function sigmoidSchedule(timesteps: number, { start = -3, end = 3, tau = 
 }
 
 /** The schedules by name. */
-export const SCHEDULES = { linear: linearSchedule, cosine: cosineSchedule, sigmoid: sigmoidSchedule } as const;
+export const SCHEDULES = {
+  /** See linearSchedule(). */
+  linear: linearSchedule,
+  /** See cosineSchedule(). */
+  cosine: cosineSchedule,
+  /** See sigmoidSchedule(). */
+  sigmoid: sigmoidSchedule,
+} as const;

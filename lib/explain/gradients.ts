@@ -164,6 +164,14 @@ export function pgd(
   });
 }
 
+/** What foolingPicture() gives. */
+export interface Fooling {
+  /** [1, c, h, w] */
+  picture: Tensor;
+  /** How many it took; as many as were allowed where it did not get there. */
+  steps: number;
+}
+
 /** Options of foolingPicture(). */
 export interface FoolingOptions {
   /** Length of each step. Default 1. */
@@ -183,7 +191,7 @@ export async function foolingPicture(
   x: Tensor,
   target: number,
   { learningRate = 1, steps = 100 }: FoolingOptions = {},
-): Promise<{ picture: Tensor; steps: number }> {
+): Promise<Fooling> {
   expect(x.ndim === 4 && x.shape[0] === 1, "foolingPicture", "one picture [1,c,h,w]", show(x.shape));
   let z = x.detach();
   for (let i = 0; ; i++) {

@@ -2,6 +2,7 @@
 export {
   type ClassPictureOptions,
   classPicture,
+  type Fooling,
   type FoolingOptions,
   fgsm,
   foolingPicture,

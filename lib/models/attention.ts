@@ -79,6 +79,14 @@ export interface MultiHeadAttentionOptions {
   rotary?: boolean | RotaryOptions;
 }
 
+/** What MultiHeadAttention.maps() gives. */
+export interface AttentionMaps {
+  /** As forward() gives it. */
+  y: Tensor;
+  /** [n, heads, t, s], rows sum to 1. */
+  weights: Tensor;
+}
+
 /** What one call of MultiHeadAttention is told. */
 export interface AttendOptions {
   /** bool, true where a query may look at a key; or floats that are added. Broadcasts to [n, heads, t, s]. */
@@ -112,7 +120,9 @@ export class MultiHeadAttention extends Module {
 
   /** Random weights, from the default generator. */
   constructor(
+    /** Features of the queries, and of the result. */
     readonly embedDim: number,
+    /** Subspaces. */
     readonly heads: number,
     { dropout = 0, kvDim = embedDim, bias = true, rotary = false }: MultiHeadAttentionOptions = {},
   ) {
@@ -136,11 +146,7 @@ export class MultiHeadAttention extends Module {
   }
 
   /** forward() that answers the weights too, [n, heads, t, s]: their matrix is stored, and nothing is dropped. */
-  maps(
-    x: Tensor,
-    from: Tensor = x,
-    { mask = null, causal = false }: AttendOptions = {},
-  ): { y: Tensor; weights: Tensor } {
+  maps(x: Tensor, from: Tensor = x, { mask = null, causal = false }: AttendOptions = {}): AttentionMaps {
     const [q, k, v] = this.#project(x, from);
     const [y, weights] = attentionWithWeights(q, k, v, { mask, causal });
     return { y: this.#join(y), weights };

@@ -146,6 +146,16 @@ export interface VaeOutput {
   logVariance: Tensor;
 }
 
+/** What VAE.loss() gives, in nats a picture. */
+export interface VaeLoss {
+  /** reconstruction + beta divergence. */
+  loss: Tensor;
+  /** Minus the pictures' log-likelihood. */
+  reconstruction: Tensor;
+  /** Of the codes from a standard normal distribution. */
+  divergence: Tensor;
+}
+
 /** Options of VAE.loss(). */
 export interface VaeLossOptions extends GeneratorOption {
   /** Weight of the divergence (Higgins et al., "beta-VAE", 2017). Default 1. */
@@ -189,10 +199,7 @@ export class VAE extends Coder {
   }
 
   /** Minus the evidence's lower bound in nats a picture, and its two parts: all means over the batch. */
-  loss(
-    x: Tensor,
-    { beta = 1, likelihood = "bernoulli", generator }: VaeLossOptions = {},
-  ): { loss: Tensor; reconstruction: Tensor; divergence: Tensor } {
+  loss(x: Tensor, { beta = 1, likelihood = "bernoulli", generator }: VaeLossOptions = {}): VaeLoss {
     const { y, mean, logVariance } = this.forward(x, generator ? { generator } : {});
     const n = x.shape[0]!;
     const error =

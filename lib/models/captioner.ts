@@ -46,6 +46,14 @@ export interface CaptionerOptions {
 /** What has been said so far: one row a sentence in each tensor. */
 export type CaptionState = readonly Tensor[];
 
+/** What Captioner.next() gives. */
+export interface CaptionStep {
+  /** Of the next token, [n, vocabulary]. */
+  scores: Tensor;
+  /** Behind the tokens that were given. */
+  state: CaptionState;
+}
+
 /** What a captioner can do. */
 export abstract class Captioner extends Module {
   /** Of the words. */
@@ -55,7 +63,9 @@ export abstract class Captioner extends Module {
 
   /** Checks the sizes. */
   constructor(
+    /** Number of tokens. */
     readonly vocabulary: number,
+    /** Numbers of a picture's features. */
     readonly featureDim: number,
     wordDim: number,
     tokens: CaptionTokens = {},
@@ -76,7 +86,7 @@ export abstract class Captioner extends Module {
   /** The state before anything was said, of features [n, featureDim]. */
   abstract begin(features: Tensor): CaptionState;
   /** Scores [n, vocabulary] of what follows the tokens [n], and the state behind them. */
-  abstract next(state: CaptionState, tokens: Tensor): { scores: Tensor; state: CaptionState };
+  abstract next(state: CaptionState, tokens: Tensor): CaptionStep;
 
   /** Mean cross-entropy of framed captions [n, t]: each token from those before it; what fills up is left out. */
   loss(features: Tensor, captions: Tensor): Tensor {
@@ -162,7 +172,7 @@ export class RecurrentCaptioner extends Captioner {
     return this.rnn instanceof LSTM ? [h, h.mul(0)] : [h];
   }
 
-  next(state: CaptionState, tokens: Tensor): { scores: Tensor; state: CaptionState } {
+  next(state: CaptionState, tokens: Tensor): CaptionStep {
     const { y, state: last } = this.#run(this.embed.forward(tokens).unsqueeze(1), state);
     return { scores: this.vocab.forward(y.squeeze(1)), state: last };
   }
@@ -242,7 +252,7 @@ export class TransformerCaptioner extends Captioner {
     return [this.project.forward(features).unsqueeze(1)];
   }
 
-  next([memory, said]: CaptionState, tokens: Tensor): { scores: Tensor; state: CaptionState } {
+  next([memory, said]: CaptionState, tokens: Tensor): CaptionStep {
     const all = said ? cat([said, tokens.unsqueeze(1)], 1) : tokens.unsqueeze(1);
     return { scores: this.vocab.forward(this.#decode(memory!, all).slice(null, -1)), state: [memory!, all] };
   }

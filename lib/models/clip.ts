@@ -109,6 +109,14 @@ export class TextEncoder extends Module {
   }
 }
 
+/** What CLIP.forward() gives. */
+export interface ClipOutput {
+  /** Mean of both ways. */
+  loss: Tensor;
+  /** Pictures by rows, texts by columns: `[n, n]`. */
+  logits: Tensor;
+}
+
 /** Options of CLIP. */
 export interface ClipOptions {
   /** Features that `image` answers. */
@@ -171,7 +179,7 @@ export class CLIP extends Module {
   }
 
   /** Pictures and their texts, row by row, to the loss and the scaled products [n, n]. */
-  forward(pictures: Tensor, texts: Tensor): { loss: Tensor; logits: Tensor } {
+  forward(pictures: Tensor, texts: Tensor): ClipOutput {
     const [a, b] = [this.encodeImage(pictures), this.encodeText(texts)];
     const n = a.shape[0]!;
     expect(b.shape[0] === n, "CLIP", `as many texts as pictures (${n})`, `${b.shape[0]}`);

@@ -11,7 +11,7 @@
 import { Conv2d } from "../nn/conv.js";
 import * as init from "../nn/init.js";
 import { Linear } from "../nn/linear.js";
-import { Module } from "../nn/module.js";
+import { type Layer, Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/norm.js";
 import { dropout as drop } from "../ops/random.js";
 import { cat } from "../ops/shape.js";
@@ -137,7 +137,7 @@ export interface DenseNetOptions extends ModelOptions {
  */
 export class DenseNet extends Module {
   /** [n, c, h, w] to [n, maps, h / 32, w / 32], behind ReLU. */
-  readonly features: Module & { forward(x: Tensor): Tensor };
+  readonly features: Layer;
   /** From the means over places to scores. */
   readonly classifier: Linear;
   readonly #inChannels: number;

@@ -14,7 +14,7 @@ import { Dropout } from "../nn/activation.js";
 import { ModuleList } from "../nn/container.js";
 import * as init from "../nn/init.js";
 import { Embedding, Linear } from "../nn/linear.js";
-import { Module } from "../nn/module.js";
+import { type Layer, Module } from "../nn/module.js";
 import { LayerNorm } from "../nn/norm.js";
 import { greaterEqual, where } from "../ops/arithmetic.js";
 import { scaledDotProductAttention } from "../ops/attention.js";
@@ -160,7 +160,7 @@ class Trunk extends Module {
  */
 export class GPT extends Module {
   /** Embeddings, blocks, the last normalisation. */
-  readonly transformer: Module & { forward(ids: Tensor): Tensor };
+  readonly transformer: Layer;
   /** To scores; its weight is the embedding's. */
   readonly lmHead: Linear;
   /** The options with their defaults. */

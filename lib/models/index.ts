@@ -1,13 +1,21 @@
 /** Models by name, as users import them: `import { models } from "napier"`. */
 export {
   type AttendOptions,
+  type AttentionMaps,
   MultiHeadAttention,
   type MultiHeadAttentionOptions,
   type RotaryOptions,
   rotary,
   sinusoidal,
 } from "./attention.js";
-export { Autoencoder, type AutoencoderOptions, VAE, type VaeLossOptions, type VaeOutput } from "./autoencoder.js";
+export {
+  Autoencoder,
+  type AutoencoderOptions,
+  VAE,
+  type VaeLoss,
+  type VaeLossOptions,
+  type VaeOutput,
+} from "./autoencoder.js";
 export {
   type BeamOptions,
   beamSearch,
@@ -16,6 +24,7 @@ export {
   type CaptionerOptions,
   type CaptionOptions,
   type CaptionState,
+  type CaptionStep,
   type CaptionTokens,
   greedyCaption,
   RecurrentCaptioner,
@@ -23,7 +32,7 @@ export {
   TransformerCaptioner,
   type TransformerCaptionerOptions,
 } from "./captioner.js";
-export { CLIP, type ClipOptions, TextEncoder, type TextEncoderOptions } from "./clip.js";
+export { CLIP, type ClipOptions, type ClipOutput, TextEncoder, type TextEncoderOptions } from "./clip.js";
 export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";

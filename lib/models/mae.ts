@@ -89,7 +89,7 @@ export class MaskedAutoencoder extends Module {
   readonly norm: LayerNorm;
   /** To the decoder's width. */
   readonly decoderEmbed: Linear;
-  /** [1, 1, decoderDim]: stands for what was hidden. */
+  /** `[1, 1, decoderDim]`, stands for what was hidden. */
   readonly maskToken: Parameter;
   /** The decoder. */
   readonly decoderBlocks: Sequential;

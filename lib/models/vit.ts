@@ -36,6 +36,7 @@ export class PatchEmbed extends Module {
   /** `patch` has to divide `imageSize`. */
   constructor(
     model: string,
+    /** Height and width of a picture. */
     readonly imageSize: number,
     patch: number,
     inChannels: number,

@@ -46,18 +46,20 @@ export interface Quantized {
  * const { z, ids, loss } = quantizer.forward(randn([2, 4, 3, 3])); // ids [2, 3, 3]
  */
 export class VectorQuantizer extends Module {
-  /** [codes, dim]: the table. */
+  /** The table, `[codes, dim]`. */
   readonly weight: Parameter;
-  /** [codes]: how often each row is taken, a running average; used with `decay`. */
+  /** How often each row is taken, `[codes]`, a running average; used with `decay`. */
   readonly counts!: Tensor;
-  /** [codes, dim]: sums of what took them, a running average; used with `decay`. */
+  /** Sums of what took them, `[codes, dim]`, a running average; used with `decay`. */
   readonly sums!: Tensor;
   readonly #commitment: number;
   readonly #decay: number | null;
 
   /** Rows start evenly within 1 / codes. */
   constructor(
+    /** Rows of the table. */
     readonly codes: number,
+    /** Numbers of a row. */
     readonly dim: number,
     { commitment = 0.25, decay = null }: QuantizerOptions = {},
   ) {

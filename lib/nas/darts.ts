@@ -31,9 +31,17 @@ export interface DartsOptions {
   /** Greatest norm of the weights' gradient. Default 5. */
   clipNorm?: number;
   /** Called and awaited every `logEvery` steps. */
-  onStep?: (step: number, losses: { train: number; validation: number }) => void | Promise<void>;
+  onStep?: (step: number, losses: DartsLosses) => void | Promise<void>;
   /** Default 50. */
   logEvery?: number;
+}
+
+/** Mean cross-entropies. */
+export interface DartsLosses {
+  /** Of the weights' batch. */
+  train: number;
+  /** Of the alphas' batch. */
+  validation: number;
 }
 
 /** Batches [pictures, labels], as often as they are asked for. */
@@ -44,7 +52,7 @@ export interface DartsResult {
   /** The likeliest operations. */
   genotype: Genotype;
   /** Of the last step. */
-  losses: { train: number; validation: number };
+  losses: DartsLosses;
 }
 
 /** A loader's batches again and again. */

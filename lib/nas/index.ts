@@ -1,5 +1,5 @@
 /** Architecture search, as users import it: `import { nas } from "napier"`. */
-export { type Batches, type DartsOptions, type DartsResult, darts } from "./darts.js";
+export { type Batches, type DartsLosses, type DartsOptions, type DartsResult, darts } from "./darts.js";
 export { CellNetwork, type CellNetworkOptions, SuperNetwork } from "./network.js";
 export {
   type Evaluate,

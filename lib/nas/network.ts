@@ -126,6 +126,7 @@ abstract class Stacked<C extends Module> extends Module {
 export class CellNetwork extends Stacked<Cell> {
   /** Random weights, from the default generator. */
   constructor(
+    /** The cell. */
     readonly genotype: Genotype,
     options: CellNetworkOptions = {},
   ) {

@@ -12,12 +12,15 @@ export type Evaluate = (genotype: Genotype, trial: number) => number | Promise<n
 
 /** A cell that was looked at. */
 export interface Evaluated {
+  /** The cell. */
   genotype: Genotype;
+  /** What it is worth. */
   score: number;
 }
 
 /** What a search found. */
 export interface SearchResult {
+  /** Of the highest score; of several the first. */
   best: Evaluated;
   /** In the order in which they were looked at. */
   history: Evaluated[];

@@ -10,7 +10,7 @@ import { tensor } from "../ops/create.js";
 import { randint } from "../ops/random.js";
 import { Adam, EMA } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
-import { GAN_LOSSES, type GanLoss, gradientPenalty, sampleNoise } from "./ganLosses.js";
+import { GAN_LOSSES, type GanLoss, type GanLossName, gradientPenalty, sampleNoise } from "./ganLosses.js";
 import type { StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
 
@@ -37,7 +37,7 @@ export const ganOptimizer = (network: Module, { lr = 1e-3 }: { lr?: number } = {
 /** Options of GanTrainer. */
 export interface GanTrainerOptions {
   /** The game. Default "nonsaturating". */
-  loss?: keyof typeof GAN_LOSSES | GanLoss;
+  loss?: GanLossName | GanLoss;
   /** Numbers of noise that the generator takes. Default 96. */
   noiseDim?: number;
   /** Labels are drawn evenly from so many classes, and the loader's second field holds those of the pictures. Default: none. */
@@ -76,6 +76,7 @@ export interface GanEvent {
   step: number;
   /** With the penalty, where there is one. */
   discriminatorLoss: number;
+  /** By the same game. */
   generatorLoss: number;
   /** Pictures a second that the discriminator saw. */
   samplesPerSecond: number;
@@ -115,7 +116,9 @@ export class GanTrainer {
 
   /** Checks the options; nothing is trained before fit(). */
   constructor(
+    /** Noise to pictures; trained in place. */
     readonly generator: GeneratorNetwork,
+    /** Pictures to scores; trained in place. */
     readonly discriminator: DiscriminatorNetwork,
     {
       loss = "nonsaturating",

@@ -47,13 +47,16 @@ export const wganDiscriminatorLoss = (scoresReal: Tensor, scoresFake: Tensor): T
 /** -D(G(z)), a mean (Arjovsky et al. 2017). */
 export const wganGeneratorLoss = (scoresFake: Tensor): Tensor => scoresFake.mean().neg();
 
+/** The name of a game: how discriminator and generator are scored. */
+export type GanLossName = "nonsaturating" | "minimax" | "least-squares" | "wasserstein";
+
 /** The games by name. */
-export const GAN_LOSSES = {
+export const GAN_LOSSES: Readonly<Record<GanLossName, GanLoss>> = {
   nonsaturating: { discriminator: discriminatorLoss, generator: generatorLoss },
   minimax: { discriminator: discriminatorLoss, generator: minimaxGeneratorLoss },
   "least-squares": { discriminator: lsDiscriminatorLoss, generator: lsGeneratorLoss },
   wasserstein: { discriminator: wganDiscriminatorLoss, generator: wganGeneratorLoss },
-} as const satisfies Record<string, GanLoss>;
+};
 
 /** Options of gradientPenalty. */
 export interface GradientPenaltyOptions extends GeneratorOption {

@@ -5,8 +5,11 @@ import { expect } from "../errors.js";
 
 /** Numbers between `low` and `high`, both included. */
 export interface Range {
+  /** Tells it from a Choice. */
   kind: "range";
+  /** Least value. */
   low: number;
+  /** Greatest value. */
   high: number;
   /** Evenly in the logarithm. */
   log: boolean;
@@ -16,7 +19,9 @@ export interface Range {
 
 /** One of a list. */
 export interface Choice<T> {
+  /** Tells it from a Range. */
   kind: "choice";
+  /** At least one. */
   values: readonly T[];
 }
 

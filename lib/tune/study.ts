@@ -28,7 +28,9 @@ export type Objective<S extends Space> = (parameters: Parameters<S>, trial: Tria
 
 /** A trial that is over. */
 export interface Trial<S extends Space = Space> {
+  /** From 0. */
   number: number;
+  /** By name. */
   parameters: Parameters<S>;
   /** "stopped": by report(); its score is the last one. "failed": it threw, or its score is no number. */
   state: "complete" | "stopped" | "failed";
@@ -36,6 +38,7 @@ export interface Trial<S extends Space = Space> {
   score: number | null;
   /** Scores on the way: [step, score]. */
   reports: [step: number, score: number][];
+  /** From its start to its end. */
   seconds: number;
   /** Why it failed. */
   error?: string;
@@ -70,9 +73,12 @@ export class Study<S extends Space = Space> {
   /** In the order of their numbers. */
   readonly trials: readonly Trial<S>[];
 
+  /** @internal */
   constructor(
+    /** What was searched. */
     readonly space: S,
     trials: readonly Trial<S>[],
+    /** Whether scores are to rise or to fall. */
     readonly direction: "maximize" | "minimize",
   ) {
     this.trials = [...trials].sort((a, b) => a.number - b.number);
