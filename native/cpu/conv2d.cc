@@ -24,10 +24,12 @@
 namespace napier::ISA {
 
 // The tile of Winograd's algorithm, or 0: results [n, o, p, q] summed over c, with the windows of d (docs/kernels.md).
-INLINE int winogradTile(const Conv2dSize& d, int64_t n, int64_t c, int64_t o, int64_t p, int64_t q, bool exact) {
+// `least`: results a channel from which on it is thought of; with few channels the transforms weigh more.
+INLINE int winogradTile(const Conv2dSize& d, int64_t n, int64_t c, int64_t o, int64_t p, int64_t q, bool exact,
+                        int64_t least = 48) {
   bool fits = d.r == 3 && d.s == 3 && d.strideH == 1 && d.strideW == 1 && d.dilationH == 1 && d.dilationW == 1 &&
               d.padH <= 2 && d.padW <= 2 && q <= 2048;
-  if (!fits || c < 16 || o < 16 || n * p * q < 256) return 0;
+  if (!fits || c < 16 || o < 16 || n * p * q < max(least, c < 128 ? 96 : 48)) return 0;
   // Multiply-adds of the definition for one of the products, borders of half-filled tiles counted.
   auto gain = [&](int64_t m) {
     return 9 * double(p * q) / double(ceilDiv(p, m) * ceilDiv(q, m) * (m + 2) * (m + 2));
@@ -251,7 +253,7 @@ template <class T> void conv2dGradW(T* dw, const T* dy, const T* x, const Conv2d
     return;
   }
   if constexpr (std::is_same_v<T, float>)
-    if (int tile = winogradTile(d, d.n, cg, og, d.p(), d.q(), exact))
+    if (int tile = winogradTile(d, d.n, cg, og, d.p(), d.q(), exact, 256))
       return eachGroup(d, [&](int64_t g) {
         (tile == 4 ? winogradGradW<4, T> : winogradGradW<2, T>)(dw + g * og * m, dy + g * og * pq,
                                                                x + g * cg * d.h * d.w, winogradSize(d));
