@@ -6,6 +6,9 @@
 // micro-kernel's height: their scores, at most 100 KB, are made, exponentiated and multiplied by the values inside L2.
 // The running maximum and sum of each row rescale what was added before. 2 t s (d + dv) FLOPs.
 //
+// Up to four queries of a head (decoding beside a cache of keys) read its keys and values where they stand: packing
+// costs more than their products.
+//
 // Backward: scores are made again from the saved log sum exp: five products, 2 t s (3 d + 2 dv) FLOPs. A task owns some
 // blocks of keys with their dk and dv. Past each block go 128 queries: weights and slopes of a micro-kernel's height at
 // a time, in L1, which add to dq at once; when all 128 are made, their columns add to dk and dv, 128 deep. Where the
@@ -133,6 +136,71 @@ INLINE int64_t grainFor(double macs) {
   return macs > macsWorthwhile ? 1 : int64_t(macsWorthwhile / (macs + 1000)) + 1;
 }
 
+// y[j] = the sum of x times row j of [n, d], a register's width of rows at a time.
+template <class T> INLINE void dotRows(T* y, const T* x, const T* rows, int64_t n, int64_t d) {
+  constexpr int64_t W = width<T>;
+  for (int64_t j = 0; j < n; j += W) {
+    Vec<T> sums[W] = {};
+    int64_t c = 0;
+    for (; c + W <= d; c += W)
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < W; i++) sums[i] = fma(load(x + c), load(rows + min(j + i, n - 1) * d + c), sums[i]);
+    if (c < d)
+      for (int64_t i = 0; i < W; i++)
+        sums[i] = fma(loadPart(x + c, d - c), loadPart(rows + min(j + i, n - 1) * d + c, d - c), sums[i]);
+    transpose<T>(sums);
+    for (int64_t half = W / 2; half > 0; half /= 2)
+      for (int64_t i = 0; i < half; i++) sums[i] += sums[i + half];
+    if (j + W <= n) store(y + j, sums[0]);
+    else storePart(y + j, sums[0], n - j);
+  }
+}
+// y = by times the sum of w[j] times row j of [n, d]
+template <class T> INLINE void addRows(T* y, const T* w, const T* rows, int64_t n, int64_t d, T by) {
+  constexpr int64_t W = width<T>;
+  int64_t c = 0;
+  for (; c + 4 * W <= d; c += 4 * W) {
+    Vec<T> sums[4] = {};
+    for (int64_t j = 0; j < n; j++)
+      for (int64_t e = 0; e < 4; e++) sums[e] = fma(splat(w[j]), load(rows + j * d + c + e * W), sums[e]);
+    for (int64_t e = 0; e < 4; e++) store(y + c + e * W, sums[e] * by);
+  }
+  for (; c + W <= d; c += W) {
+    Vec<T> sum{};
+    for (int64_t j = 0; j < n; j++) sum = fma(splat(w[j]), load(rows + j * d + c), sum);
+    store(y + c, sum * by);
+  }
+  if (c < d) {
+    Vec<T> sum{};
+    for (int64_t j = 0; j < n; j++) sum = fma(splat(w[j]), loadPart(rows + j * d + c, d - c), sum);
+    storePart(y + c, sum * by, d - c);
+  }
+}
+template <class T>
+INLINE void attentionOfFew(T* y, T* lse, const T* q, const T* k, const T* v, const T* mask, T scale,
+                           const Keep<T>& keep, const AttentionSize& s) {
+  const int64_t d = s.d, dv = s.dv, keys = s.s;
+  parallel(s.batch, grainOf(keys * (d + dv) * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    Scratch<T> scaled(d), scores(keys), kept(keep.drops ? roundUp(keys, kRun) : 1);
+    for (int64_t b = begin; b < end; b++)
+      for (int64_t i = 0; i < s.t; i++) {
+        const int64_t row = b * s.t + i, of = b / s.group, seen = s.causal ? min(keys, i + 1) : keys;
+        scaledCopy(scaled.data, q + row * d, d, scale);
+        dotRows<T>(scores, scaled, k + of * keys * d, seen, d);
+        MaskRow<T>(mask, s, b, i).addTo(scores, 0, seen);
+        const Vec<T> top = topOf(scores.data, seen), shift = top > -kInfinity<T> ? top : Vec<T>{};
+        const T total = sumLanes<T>(weigh(scores.data, seen, shift));
+        if (keep.drops) {
+          keep.make(kept, row, 0, seen);
+          for (int64_t j = 0; j < seen; j++) scores[j] *= kept[j];
+        }
+        if (total == T(0)) zeroRow(y + row * dv, dv);
+        else addRows<T>(y + row * dv, scores, v + of * keys * dv, seen, dv, T(1) / total);
+        lse[row] = total == T(0) ? kInfinity<T> : top[0] + log(splat(total))[0];
+      }
+  });
+}
+
 // Queries that pass a block of keys together, and the keys of a block; the bytes are those of its keys and values.
 constexpr int64_t kTall = 4 * panelRows, kForwardKeys = 512, kForwardBytes = 512 << 10;
 
@@ -147,6 +215,10 @@ void attention(T* y, T* lse, const T* q, const T* k, const T* v, const T* mask, 
   const int64_t chunk = min(all, max(4, min(32, ceilDiv(all, ceilDiv(tasksWanted, shared)))));
   const int64_t chunks = ceilDiv(all, chunk);
   const Keep<T> keep(p, seed, draw, keys);
+  if (s.t <= 4) {
+    attentionOfFew(y, lse, q, k, v, mask, T(scale), keep, s);
+    return;
+  }
   const double macs = double(min(s.t, chunk * kTall)) * double(keys) * double(d + dv);
   parallel(shared * chunks, grainFor(macs), [&](int64_t begin, int64_t end) {
     Scratch<T> keysT(roundUp(block, panelCols<T>) * d), values(block * roundUp(dv, panelCols<T>));
