@@ -1,10 +1,10 @@
 // Matrix multiplication. 2 m n k FLOPs; reads a and b once from memory, and twice more from the caches (packing, then
 // the panels), for m and n well above the tile sizes of gemm.h.
 //
-//   one column or row (m or n = 1)     dot products of rows, or a sum of scaled rows: the speed of reading the matrix
-//   small (up to about 64 a side)      A where it stands, B packed by the tile; batches of them parallel over the batch
+//   up to 8 columns or rows            gemv.h: the speed of reading the matrix
+//   up to 2 million multiply-adds      A and whole panels of B where they stand, no threads; batches of them in parallel
 //   m n small, k long                  parts in k, summed in order
-//   otherwise                          panels of A and B packed once, tiles in parallel
+//   otherwise                          panels of B, and of A where several tiles need it, packed once; tiles in parallel
 #include "gemm.h"
 #include "gemv.h"
 
@@ -50,17 +50,18 @@ static void matrixMatrix(T* y, const T* a, const T* b, const T* bias, int64_t m,
     return smallProduct<T, alongA, alongB>(y, a, b, bias, m, n, k);
   Cut cut = cutFor<T>(m, n, k);
   auto run = [&](auto hold) {
-    constexpr Hold once = decltype(hold)::value ? Hold::direct : Hold::shared;
-    constexpr Hold each = decltype(hold)::value ? Hold::direct : Hold::local;
-    if (cut.parts > 1) multiplyParts<T, each>(m, n, k, left, right, c, cut);
-    else multiply<T, once, Hold::shared>(m, n, k, left, right, c, cut);
+    constexpr Hold holdA = decltype(hold)::value;
+    if (cut.parts > 1) multiplyParts<T, holdA == Hold::shared ? Hold::local : holdA>(m, n, k, left, right, c, cut);
+    else if (m <= cut.tileRows) multiply<T, holdA, Hold::local>(m, n, k, left, right, c, cut);
+    else multiply<T, holdA, Hold::shared>(m, n, k, left, right, c, cut);
   };
   // Packing rows of A is not worth it for few columns, unless its rows are so spaced that a panel's fall into one set
   // of an L1 of 4 KB a way.
   int64_t spacing = k * int64_t(sizeof(T)) % 4096, sharing = panelRows * (spacing ? spacing & -spacing : 4096) / 4096;
   if constexpr (alongA == Along::rows)
-    if (n <= 128 && sharing <= 6) return run(std::true_type());
-  run(std::false_type());
+    if (n <= 128 && sharing <= 6) return run(std::integral_constant<Hold, Hold::direct>());
+  if (n <= cut.tileCols) run(std::integral_constant<Hold, Hold::local>());
+  else run(std::integral_constant<Hold, Hold::shared>());
 }
 
 template <class T> void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size) {

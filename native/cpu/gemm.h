@@ -2,14 +2,15 @@
 //
 // The product is cut into tiles of C, and into parts in k where C is small and k long; tiles and parts go to the
 // threads. An operand that several tiles need is packed once, in parallel, before them (Hold::shared); one that its
-// tile alone needs is packed by the tile, block after block in k (Hold::local); one that is small or already in
-// order is read where it stands (Hold::direct, A only). Every cut follows from m, n and k alone.
+// tile alone needs is packed by the tile, block after block in k (Hold::local). A may also be packed panel by panel,
+// each just before all of the tile's B goes past it in L1 (Hold::panel), or read where it stands (Hold::direct). Every
+// cut follows from m, n and k alone.
 #pragma once
 #include "gemm_kernel.h"
 
 namespace napier::ISA {
 
-enum class Hold { shared, local, direct };
+enum class Hold { shared, local, panel, direct };
 
 struct Cut {
   int64_t tileRows, tileCols, parts; // of C in each direction; parts of k
@@ -19,6 +20,8 @@ struct Cut {
 template <class T> constexpr int64_t sharedMost = (int64_t(1) << 24) / int64_t(sizeof(T));
 // Elements that the partial results of a product cut in k may take, together.
 template <class T> constexpr int64_t partialMost = (int64_t(1) << 25) / int64_t(sizeof(T));
+// Panels that a task packs, as deep as a block in k.
+constexpr int64_t packPanels = 4;
 // Multiply-adds worth handing to a thread, about 20 us.
 constexpr double macsWorthwhile = 1e6;
 constexpr int64_t tasksWanted = 32;
@@ -36,9 +39,12 @@ template <class T> INLINE Cut cutFor(int64_t m, int64_t n, int64_t k, int64_t mo
                                                          : int64_t(macs / macsWorthwhile);
   Cut cut{evenPiece(m, mostRows, panelRows), evenPiece(n, mostCols, panelCols<T>), 1};
   auto tiles = [&] { return ceilDiv(m, cut.tileRows) * ceilDiv(n, cut.tileCols); };
-  if (wanted > 1 && k >= 8 * kDepth<T>)
-    cut.parts = max(1, min(min(wanted / max(1, tiles()), k / (4 * kDepth<T>)), partialMost<T> / max(1, mul(m, n))));
-  while (tiles() * cut.parts < wanted) {
+  if (wanted > tiles() && k >= 4 * kDepth<T>) { // a tile of every part packs for itself: large ones
+    cut.tileRows = evenPiece(m, 2 * mostRows, panelRows);
+    cut.parts = max(1, min(min(wanted / tiles(), k / kDepth<T>), partialMost<T> / max(1, mul(m, n))));
+    if (cut.parts == 1) cut.tileRows = evenPiece(m, mostRows, panelRows);
+  }
+  while (cut.parts == 1 && tiles() < wanted) {
     bool rows = cut.tileRows > 48, cols = cut.tileCols > 64;
     if (!rows && !cols) break;
     if (rows && (!cols || cut.tileRows * 2 > cut.tileCols)) cut.tileRows = evenPiece(m, cut.tileRows / 2, panelRows);
@@ -46,6 +52,9 @@ template <class T> INLINE Cut cutFor(int64_t m, int64_t n, int64_t k, int64_t mo
   }
   return cut;
 }
+
+// Rows of a matrix that packing reads side by side: so many streams go through memory in order.
+constexpr int64_t packStep = 8;
 
 // A matrix as operand A: element (i, k) at data + i * ld + k (rows) or data + k * ld + i (columns).
 template <class T, Along way> struct MatrixA {
@@ -56,16 +65,24 @@ template <class T, Along way> struct MatrixA {
   INLINE const T* at(int64_t i, int64_t k) const { return way == Along::rows ? data + i * ld + k : data + k * ld + i; }
   // Rows i0 to i1, panel by panel.
   INLINE void pack(T* panels, int64_t i0, int64_t i1, int64_t k0, int64_t depth) const {
-    for (int64_t i = i0; i < i1; i += panelRows, panels += panelRows * depth) {
-      int64_t rows = min(panelRows, i1 - i);
-      if constexpr (way == Along::rows)
-        for (int64_t r = 0; r < rows; r++) memcpy(panels + r * depth, at(i + r, k0), size_t(depth) * sizeof(T));
-      else if (rows == panelRows)
-        for (int64_t k = 0; k < depth; k++) memcpy(panels + k * panelRows, at(i, k0 + k), panelRows * sizeof(T));
-      else
-        for (int64_t k = 0; k < depth; k++)
-          for (int64_t r = 0; r < rows; r++) panels[k * panelRows + r] = at(i, k0 + k)[r];
+    if constexpr (way == Along::rows) {
+      for (int64_t i = i0; i < i1; i += panelRows, panels += panelRows * depth)
+        for (int64_t r = 0; r < min(panelRows, i1 - i); r++) copyAhead(panels + r * depth, at(i + r, k0), ld, depth);
+      return;
     }
+    for (int64_t k = 0; k < depth; k += packStep)
+      for (int64_t i = i0; i < i1; i += panelRows) {
+        T* to = panels + (i - i0) * depth + k * panelRows;
+        const int64_t until = min(depth, k + packStep), rows = min(panelRows, i1 - i);
+        if (rows == panelRows)
+          for (int64_t e = k; e < until; e++, to += panelRows) {
+            __builtin_prefetch(at(i, k0 + e) + packStep * ld);
+            memcpy(to, at(i, k0 + e), panelRows * sizeof(T));
+          }
+        else
+          for (int64_t e = k; e < until; e++, to += panelRows)
+            for (int64_t r = 0; r < rows; r++) to[r] = at(i, k0 + e)[r];
+      }
   }
 };
 
@@ -76,11 +93,14 @@ template <class T, Along way> struct MatrixB {
   int64_t ld;
 
   INLINE void pack(T* panels, int64_t j0, int64_t j1, int64_t k0, int64_t depth) const {
-    for (int64_t j = j0; j < j1; j += panelCols<T>, panels += panelCols<T> * depth) {
-      int64_t cols = min(panelCols<T>, j1 - j);
-      if constexpr (way == Along::rows) packBeside(panels, data + k0 * ld + j, ld, depth, cols);
-      else packTransposed(panels, data + j * ld + k0, ld, depth, cols);
-    }
+    if constexpr (way == Along::rows)
+      for (int64_t k = 0; k < depth; k += packStep)
+        for (int64_t j = j0; j < j1; j += panelCols<T>)
+          packBeside(panels + (j - j0) * depth + k * panelCols<T>, data + (k0 + k) * ld + j, ld,
+                     min(packStep, depth - k), min(panelCols<T>, j1 - j));
+    else
+      for (int64_t j = j0; j < j1; j += panelCols<T>, panels += panelCols<T> * depth)
+        packTransposed(panels, data + j * ld + k0, ld, depth, min(panelCols<T>, j1 - j));
   }
 };
 
@@ -99,9 +119,16 @@ INLINE void multiplyTile(const A& a, const B& b, const Target<T>& c, int64_t i0,
     T* panelsB = packedB + (holdB == Hold::shared ? (k - k0) * strideB + colB * depth : 0);
     if (holdB == Hold::local) b.pack(panelsB, j0, j1, k, depth);
     if constexpr (holdA == Hold::direct) {
-      bool rows = A::along == Along::rows;
+      constexpr bool rows = A::along == Along::rows;
       macro<T, A::along>(i0, i1, j0, j1, depth, a.at(i0, k), rows ? panelRows * a.ld : panelRows, a.ld, panelsB, panelB,
                          to, k == k0);
+    } else if constexpr (holdA == Hold::panel) {
+      for (int64_t i = i0; i < i1; i += panelRows) {
+        int64_t until = min(i1, i + panelRows);
+        a.pack(packedA, i, until, k, depth);
+        macro<T, A::along>(i, until, j0, j1, depth, packedA, 0, A::along == Along::rows ? depth : panelRows, panelsB,
+                           panelB, to, k == k0);
+      }
     } else {
       T* panelsA = packedA + (holdA == Hold::shared ? (k - k0) * strideA + rowA * depth : 0);
       if (holdA == Hold::local) a.pack(panelsA, i0, i1, k, depth);
@@ -135,16 +162,28 @@ INLINE void writeSpans(const T* own, int64_t ldOwn, const Target<T>& c, int64_t 
 // Sums the partial results [parts, m, n] in order into c. transposed: c is [n, m].
 template <class T>
 INLINE void sumParts(const T* partial, int64_t parts, int64_t m, int64_t n, const Target<T>& c, bool transposed) {
+  constexpr int64_t W = width<T>;
   parallel(m, grainOf((parts + 1) * n * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)
-      for (int64_t j = 0; j < n; j++) {
-        T sum = partial[i * n + j];
-        for (int64_t p = 1; p < parts; p++) sum += partial[(p * m + i) * n + j];
-        if (c.rowBias) sum += c.rowBias[i];
-        if (c.colBias) sum += c.colBias[j];
+      for (int64_t j = 0; j < n; j += W) {
+        const int64_t cols = min(W, n - j), step = transposed ? c.ld : 1;
         T* to = c.data + (transposed ? j * c.ld + i : i * c.ld + j);
-        if (c.add) sum = *to + sum;
-        *to = c.relu && sum < T(0) ? T(0) : sum;
+        const T* from = partial + i * n + j;
+        Vec<T> sum = cols == W ? load(from) : loadPart(from, cols);
+        for (int64_t p = 1; p < parts; p++) {
+          from += m * n;
+          sum += cols == W ? load(from) : loadPart(from, cols);
+        }
+        if (c.rowBias) sum += splat(c.rowBias[i]);
+        if (c.colBias) sum += loadPart(c.colBias + j, cols);
+        T lanes[W];
+        store(lanes, sum);
+        if (c.add)
+          for (int64_t e = 0; e < cols; e++) lanes[e] = to[e * step] + lanes[e];
+        if (c.relu) store(lanes, rectified(load(lanes)));
+        if (cols == W && step == 1) store(to, load(lanes));
+        else
+          for (int64_t e = 0; e < cols; e++) to[e * step] = lanes[e];
       }
   });
 }
@@ -160,7 +199,7 @@ INLINE void multiplyParts(int64_t m, int64_t n, int64_t k, const A& a, const B& 
   bool worthwhile = double(m) * double(n) * double(k) >= 2 * macsWorthwhile;
   parallel(tasks, worthwhile ? 1 : tasks, [&](int64_t begin, int64_t end) {
     int64_t step = min(kDepth<T>, max(1, deep)), room = cut.tileCols * (step + B::spareRows);
-    Scratch<T> packed(room + cut.tileRows * step + width<T>); // rows of im2col.h run over
+    Scratch<T> packed(room + (holdA == Hold::panel ? panelRows : cut.tileRows) * step + width<T>); // rows of im2col.h run over
     T *packedB = packed, *packedA = packed + room;
     for (int64_t t = begin; t < end; t++) {
       int64_t part = t / (rowTiles * colTiles), j = t / rowTiles % colTiles * cut.tileCols,
@@ -197,29 +236,32 @@ INLINE void multiply(int64_t m, int64_t n, int64_t k, const A& a, const B& b, co
         int64_t panelsA = sharesA ? ceilDiv(m1 - m0, panelRows) : 0;
         int64_t panelsB = sharesB && m0 == 0 ? ceilDiv(n1 - n0, panelCols<T>) : 0;
         int64_t strideA = roundUp(m1 - m0, panelRows), strideB = roundUp(n1 - n0, panelCols<T>);
-        parallel(panelsA + panelsB,
-                 worthwhile ? grainOf((k1 - k0) * panelCols<T> * int64_t(sizeof(T))) : panelsA + panelsB + 1,
-                 [&](int64_t begin, int64_t end) {
-                   int64_t step = depthOf<T>(k1 - k0);
-                   for (int64_t k = k0; k < k1; k += step) {
-                     int64_t depth = min(step, k1 - k), a0 = begin * panelRows, a1 = min(end, panelsA) * panelRows;
-                     int64_t b0 = max(0, begin - panelsA) * panelCols<T>, b1 = (end - panelsA) * panelCols<T>;
-                     if constexpr (sharesA)
-                       if (a0 < a1)
-                         a.pack(sharedA + (k - k0) * strideA + a0 * depth, m0 + a0, min(m1, m0 + a1), k, depth);
-                     if constexpr (sharesB)
-                       if (b0 < b1)
-                         b.pack(sharedB + (k - k0) * strideB + b0 * depth, n0 + b0, min(n1, n0 + b1), k, depth);
-                   }
-                 });
+        int64_t step = depthOf<T>(k1 - k0), unitsA = ceilDiv(panelsA, packPanels), unitsB = ceilDiv(panelsB, packPanels);
+        int64_t units = (unitsA + unitsB) * ceilDiv(k1 - k0, step);
+        parallel(units, worthwhile ? 1 : units + 1, [&](int64_t begin, int64_t end) {
+          for (int64_t u = begin; u < end; u++) {
+            int64_t k = k0 + u / (unitsA + unitsB) * step, depth = min(step, k1 - k), at = u % (unitsA + unitsB);
+            if constexpr (sharesA)
+              if (at < unitsA) {
+                int64_t i = at * packPanels * panelRows;
+                a.pack(sharedA + (k - k0) * strideA + i * depth, m0 + i, min(m1, m0 + i + packPanels * panelRows), k,
+                       depth);
+              }
+            if constexpr (sharesB)
+              if (at >= unitsA) {
+                int64_t j = (at - unitsA) * packPanels * panelCols<T>;
+                b.pack(sharedB + (k - k0) * strideB + j * depth, n0 + j,
+                       min(n1, n0 + j + packPanels * panelCols<T>), k, depth);
+              }
+          }
+        });
         Target<T> to = c;
         to.add = c.add || k0 > 0;
         to.relu = c.relu && k1 == k;
         if (k0 > 0) to.rowBias = to.colBias = nullptr;
         int64_t rowTiles = ceilDiv(m1 - m0, cut.tileRows), tasks = rowTiles * ceilDiv(n1 - n0, cut.tileCols);
         parallel(tasks, worthwhile ? 1 : tasks, [&](int64_t begin, int64_t end) {
-          int64_t step = depthOf<T>(k1 - k0);
-          Scratch<T> ownA(holdA == Hold::local ? cut.tileRows * step : 1);
+          Scratch<T> ownA(holdA == Hold::local ? cut.tileRows * step : holdA == Hold::panel ? panelRows * step : 1);
           Scratch<T> ownB(holdB == Hold::local ? cut.tileCols * (step + B::spareRows) : 1);
           // A tile that is visited more than once, in short spans, is summed apart.
           bool apart = c.span < 1024 && k1 - k0 > step;

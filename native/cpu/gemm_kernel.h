@@ -1,9 +1,9 @@
 // The inside of matrix multiplication: packing into panels, and the micro-kernel that multiplies one panel of A by one
 // of B with all of its result in registers.
 //
-// Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008); BLIS. A panel of B, kDepth x
-// panelCols, stays in L1 while panels of A stream past it from L2; each step in k loads panelCols elements of B,
-// broadcasts gemmRows of A, and does gemmRows x panelCols multiply-adds.
+// Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008); BLIS. A panel of A, gemmRows x kDepth,
+// stays in L1 while panels of B stream past it from L2; each step in k loads panelCols elements of B, broadcasts
+// gemmRows of A, and does gemmRows x panelCols multiply-adds.
 //
 // B panel:  [depth][panelCols], the missing columns of the last one zero.
 // A panel:  either by rows, [gemmRows][depth], or by columns, [depth][gemmRows]: the elements are broadcast one by one,
@@ -16,8 +16,9 @@ namespace napier::ISA {
 
 template <class T> constexpr int64_t panelCols = gemmVectors* width<T>;
 constexpr int64_t panelRows = gemmRows;
-// Most of k that one pass takes: a panel of B is then at most 20 KB (AVX2), beside A's in an L1 of 32 KB.
-template <class T> constexpr int64_t kDepth = 1280 / int64_t(sizeof(T));
+// Most of k that one pass takes: a panel of A is then 18 KB (AVX-512), which leaves room for what streams past it in an
+// L1 of 32 KB, and 256 columns of B are 384 KB of L2.
+template <class T> constexpr int64_t kDepth = 1536 / int64_t(sizeof(T));
 
 INLINE int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -211,13 +212,28 @@ template <class T> INLINE void transposeStrip(T* y, int64_t ldy, const T* x, int
     for (int64_t i = 0; i < W; i++) y[k * ldy + i] = i < rows ? x[i * ldx + k] : T(0);
 }
 
+// Packing fetches rows so many further: its runs are too short for the hardware to see them coming.
+constexpr int64_t ahead = 4;
+
+// n elements of a row of x.
+template <class T> INLINE void copyAhead(T* y, const T* x, int64_t ld, int64_t n) {
+  constexpr int64_t W = width<T>, line = 64 / int64_t(sizeof(T));
+  for (int64_t e = 0; e < n; e += line) __builtin_prefetch(x + ahead * ld + e);
+  int64_t e = 0;
+  for (; e + W <= n; e += W) store(y + e, load(x + e));
+  for (; e < n; e++) y[e] = x[e];
+}
+
 // A panel of B, depth x cols, from x[k * ld + j], j beside each other.
 template <class T> INLINE void packBeside(T* panel, const T* x, int64_t ld, int64_t depth, int64_t cols) {
   constexpr int64_t W = width<T>;
   if (cols == panelCols<T>) {
     for (int64_t k = 0; k < depth; k++)
 #pragma GCC unroll 4
-      for (int v = 0; v < gemmVectors; v++) store(panel + k * panelCols<T> + v * W, load(x + k * ld + v * W));
+      for (int v = 0; v < gemmVectors; v++) {
+        __builtin_prefetch(x + (k + 2 * ahead) * ld + v * W);
+        store(panel + k * panelCols<T> + v * W, load(x + k * ld + v * W));
+      }
     return;
   }
   const int64_t whole = cols / W, rest = cols % W;
