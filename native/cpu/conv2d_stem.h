@@ -182,10 +182,10 @@ template <class T, int N, int D = 1> INLINE void foldLanes(Vec<T>* x) {
   }
 }
 
-// sums[R][K], padded to whole vectors, += dy[R, pixels] by the pixels of K taps.
+// sums[R][K], padded to whole vectors, += dy[R, pixels] by the pixels of K taps, over pictures dyStep and xStep apart.
 template <class T, int R, int K>
-[[gnu::noinline]] static void stemGradTile(int64_t pixels, const T* dy, int64_t ldy, const T* x, const int64_t* taps,
-                                           T* sums) {
+[[gnu::noinline]] static void stemGradTile(int64_t pictures, int64_t pixels, const T* dy, int64_t dyStep, int64_t ldy,
+                                           const T* x, int64_t xStep, const int64_t* taps, T* sums) {
   constexpr int W = width<T>;
   Vec<T> acc[R * K];
   const T* from[K];
@@ -204,17 +204,21 @@ template <class T, int R, int K>
       for (int k = 0; k < K; k++) acc[i * K + k] = fma(g, of[k], acc[i * K + k]);
     }
   };
-  int64_t j = 0;
-  for (; j + W <= pixels; j += W) step([](const T* p) __attribute__((always_inline)) { return load(p); }, j);
-  if (int64_t rest = pixels - j; rest > 0)
-    step([rest](const T* p) __attribute__((always_inline)) { return loadPart(p, rest); }, j);
+  for (int64_t n = 0; n < pictures; n++, dy += dyStep) {
+    int64_t j = 0;
+    for (; j + W <= pixels; j += W) step([](const T* p) __attribute__((always_inline)) { return load(p); }, j);
+    if (int64_t rest = pixels - j; rest > 0)
+      step([rest](const T* p) __attribute__((always_inline)) { return loadPart(p, rest); }, j);
+#pragma GCC unroll 8
+    for (int k = 0; k < K; k++) from[k] += xStep;
+  }
   foldLanes<T, R * K>(acc);
 #pragma GCC unroll 8
   for (int v = 0; v * W < R * K; v++) store(sums + v * W, load(sums + v * W) + acc[v]);
 }
 
 template <class T>
-using StemGradTile = void (*)(int64_t, const T*, int64_t, const T*, const int64_t*, T*);
+using StemGradTile = void (*)(int64_t, int64_t, const T*, int64_t, int64_t, const T*, int64_t, const int64_t*, T*);
 
 template <class T> INLINE StemGradTile<T> stemGradTileFor(int64_t rows, int64_t taps) {
   return [&]<int... I>(std::integer_sequence<int, I...>) {
@@ -235,27 +239,33 @@ template <class T> static void conv2dGradWStem(T* dw, const T* dy, const T* x, c
     weights[e] = (e / (d.r * d.s) * d.r + e % d.r) * d.s + e / d.r % d.s;
     taps[e] = stem.place(weights[e]);
   }
-  // Parts of the batch of each group, of so many strips each, as the matrix products of gemm.h are cut.
-  int64_t all = d.n * strips, wanted = min(tasksWanted, int64_t(d.flops() / 2 / macsWorthwhile) + 1);
+  // What is staged at once: a strip, or some pictures of one strip, that sums are worth folding for. Parts of the batch
+  // of each group are so many of these each.
+  int64_t apart = roundUp(stem.size(), width<T>); // from one picture's stage to the next
+  int64_t together = strips > 1 ? 1 : max(1, min(d.n, min(stemStage<T> / apart, ceilDiv(1024, pq))));
+  int64_t all = ceilDiv(d.n, together) * strips;
+  int64_t wanted = min(tasksWanted, int64_t(d.flops() / 2 / macsWorthwhile) + 1);
   int64_t most = min(min(ceilDiv(wanted, d.groups), all), partialMost<T> / (d.groups * tiles * room));
   int64_t each = ceilDiv(all, max(1, most)), parts = ceilDiv(all, each);
   Scratch<T> partial(d.groups * parts * tiles * room), total(tiles * room);
-  double macs = double(og) * double(k) * double(min(all, each) * stem.rows * stem.q);
+  double macs = double(og) * double(k) * double(min(all, each) * together * stem.rows * stem.q);
   int64_t grain = macs > macsWorthwhile ? 1 : int64_t(macsWorthwhile / macs) + 1;
   parallel(d.groups * parts, grain, [&](int64_t begin, int64_t end) {
-    Scratch<T> staged(stem.size()), line(stem.lines());
+    Scratch<T> staged(together * apart), line(stem.lines());
     for (int64_t e = begin; e < end; e++) {
       int64_t g = e / parts, first = e % parts * each;
       memset(partial + e * tiles * room, 0, size_t(tiles * room) * sizeof(T));
       for (int64_t t = first; t < min(all, first + each); t++) {
-        int64_t n = t / strips, p0 = t % strips * stem.rows, pixels = min(stem.rows, stem.p - p0) * stem.q;
-        stem.stage(staged, line, x + (n * d.c + g * stem.channels) * d.h * d.w, p0);
+        int64_t n = t / strips * together, pictures = min(together, d.n - n);
+        int64_t p0 = t % strips * stem.rows, pixels = min(stem.rows, stem.p - p0) * stem.q;
+        for (int64_t f = 0; f < pictures; f++)
+          stem.stage(staged + f * apart, line, x + ((n + f) * d.c + g * stem.channels) * d.h * d.w, p0);
         const T* from = dy + (n * d.o + g * og) * pq + p0 * stem.q;
         T* sums = partial + e * tiles * room;
         for (int64_t i = 0; i < og; i += rows)
           for (int64_t j = 0; j < k; j += columns, sums += room)
-            stemGradTileFor<T>(min(rows, og - i), min(columns, k - j))(pixels, from + i * pq, pq, staged, taps + j,
-                                                                       sums);
+            stemGradTileFor<T>(min(rows, og - i), min(columns, k - j))(pictures, pixels, from + i * pq, d.o * pq, pq,
+                                                                       staged, apart, taps + j, sums);
       }
     }
   });
