@@ -54,8 +54,15 @@ export function memoryOp({ op, params }: Case): (() => unknown) | null {
       const layer = new nn.LayerNorm(p.cols!);
       return both((x) => layer.forward(x), [...layer.parameters()]);
     }
+    case "rmsnorm+backward": {
+      const layer = new nn.RMSNorm(p.cols!);
+      return both((x) => layer.forward(x), [...layer.parameters()]);
+    }
     case "softmax+backward":
+    case "softmax of channels+backward":
       return both((x) => x.softmax(1));
+    case "logSoftmax+backward":
+      return both((x) => x.logSoftmax(1));
     case "crossEntropy+backward": {
       const x = centred().requiresGrad_();
       const y = tensor(Int32Array.from({ length: p.rows! }, (_, i) => i % p.cols!));
@@ -71,6 +78,8 @@ export function memoryOp({ op, params }: Case): (() => unknown) | null {
       return both((x) => x.maxPool2d(2));
     case "avgpool2+backward":
       return both((x) => x.avgPool2d(2));
+    case "avgpool3s1+backward":
+      return both((x) => x.avgPool2d(3, { stride: 1, padding: 1 }));
     case "globalpool+backward":
       return both((x) => x.adaptiveAvgPool2d(1));
     case "add":
@@ -103,6 +112,16 @@ export function memoryOp({ op, params }: Case): (() => unknown) | null {
       return plain((x) => x.sum(0));
     case "amax columns":
       return plain((x) => x.amax(0));
+    case "amax rows":
+      return plain((x) => x.amax(1));
+    case "argmax rows":
+      return plain((x) => x.argmax(1));
+    case "argmax columns":
+      return plain((x) => x.argmax(0));
+    case "cumsum rows":
+      return plain((x) => x.cumsum(1));
+    case "cumsum columns":
+      return plain((x) => x.cumsum(0));
     default:
       return null;
   }

@@ -58,8 +58,13 @@ def build(op, p):
     if op == "layernorm+backward":
         w, b = torch.ones(p["cols"]).requires_grad_(), torch.zeros(p["cols"]).requires_grad_()
         return both(lambda x: F.layer_norm(x, (p["cols"],), w, b), (w, b))
-    if op == "softmax+backward":
+    if op == "rmsnorm+backward":
+        w = torch.ones(p["cols"]).requires_grad_()
+        return both(lambda x: x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6) * w, (w,))
+    if op in ("softmax+backward", "softmax of channels+backward"):
         return both(lambda x: torch.softmax(x, 1))
+    if op == "logSoftmax+backward":
+        return both(lambda x: torch.log_softmax(x, 1))
     if op == "crossEntropy+backward":
         x, y = centred().requires_grad_(), torch.arange(p["rows"]) % p["cols"]
         return lambda: torch.autograd.grad(F.cross_entropy(x, y), x)
@@ -72,6 +77,8 @@ def build(op, p):
         return both(lambda x: F.max_pool2d(x, 2))
     if op == "avgpool2+backward":
         return both(lambda x: F.avg_pool2d(x, 2))
+    if op == "avgpool3s1+backward":
+        return both(lambda x: F.avg_pool2d(x, 3, 1, 1))
     if op == "globalpool+backward":
         return both(lambda x: F.adaptive_avg_pool2d(x, 1))
     if op == "add":
@@ -99,6 +106,10 @@ def build(op, p):
         return plain(lambda x: x.sum(1))
     if op == "sum columns":
         return plain(lambda x: x.sum(0))
-    if op == "amax columns":
-        return plain(lambda x: x.amax(0))
+    if op in ("amax rows", "amax columns"):
+        return plain(lambda x: x.amax(1 if op == "amax rows" else 0))
+    if op in ("argmax rows", "argmax columns"):
+        return plain(lambda x: x.argmax(1 if op == "argmax rows" else 0))
+    if op in ("cumsum rows", "cumsum columns"):
+        return plain(lambda x: x.cumsum(1 if op == "cumsum rows" else 0))
     return None

@@ -54,9 +54,8 @@ void layerNorm(T* y, T* mean, T* rstd, const T* x, const T* w, const T* b, doubl
         along<T>(
             cols, [&](int64_t i) { put<T>(yr + i, finish(load(xr + i), scaled(i), offset(i)), around); },
             [&](int64_t i, int64_t rest) {
-              storePart(yr + i,
-                        finish(loadPart(xr + i, rest), w ? loadPart(w + i, rest) : one, b ? loadPart(b + i, rest) : zero),
-                        rest);
+              const Vec<T> wi = w ? loadPart(w + i, rest) : one, bi = b ? loadPart(b + i, rest) : zero;
+              storePart(yr + i, finish(loadPart(xr + i, rest), wi, bi), rest);
             });
       };
       if (w && b) walk([=](int64_t i) { return load(w + i); }, [=](int64_t i) { return load(b + i); });

@@ -1,8 +1,8 @@
 // Losses over rows of class scores, and over logits.
 //
-// A row of x is read from memory once for its maximum and sum, and once for its gradient: the kernels run at the speed of
-// reading x, and of exp. Labels come from outside: one that is neither a class nor ignoreIndex is reported and its row
-// set to 0.
+// A row of x is read from memory once for its maximum and sum, and once for its gradient: the kernels run at the speed
+// of reading x, and of exp. Labels come from outside: one that is neither a class nor ignoreIndex is reported and its
+// row set to 0.
 #include "map.h"
 #include "row_blocks.h"
 

@@ -1,59 +1,18 @@
 // Pooling of planes: maxima with the place they came from, means, and both over adaptive cells.
 //
-// A thread takes whole planes, so overlapping windows add to dx in a fixed order. Each window is first cut to the part
-// that lies on the plane; neighbouring windows at stride 1 or 2 are computed a register at a time.
-// Memory-bound: x is read once, a plane is in L1 or L2 for its windows.
-#include "rows.h"
-#include <utility>
+// A thread takes whole planes, so overlapping windows add to dx in a fixed order. Windows without dilation at a
+// horizontal stride of 1 or 2 are computed a register at a time (pool_rows.h), also those that stick out; where a row
+// of x meets more than two rows of windows, what it adds to its own is kept for all of them. Other windows are cut to
+// the part that lies on the plane and walked. Memory-bound: x is read once, a plane is in L1 or L2 for its windows.
+#include "map.h"
+#include "pool_rows.h"
 
 namespace napier::ISA {
-
-// The elements [begin, end) of one axis, `step` apart, that window (or cell) i covers.
-struct Span {
-  int64_t begin, end;
-};
-INLINE int64_t ceilDiv(int64_t a, int64_t b) { return b == 1 ? a : (a + b - 1) / b; }
-
-// The taps of window i that lie on [0, extent); none where a dilated window straddles the picture.
-INLINE Span windowOf(int64_t i, int64_t stride, int64_t pad, int64_t dilation, int64_t taps, int64_t extent) {
-  int64_t begin = i * stride - pad, end = begin + dilation * (taps - 1) + 1;
-  if (begin < 0) begin += ceilDiv(-begin, dilation) * dilation;
-  return {begin, end < extent ? end : extent};
-}
-INLINE Span cellOf(int64_t i, int64_t extent, int64_t cells) {
-  return {i * extent / cells, ((i + 1) * extent + cells - 1) / cells};
-}
-INLINE Span rowsOf(const Pool2dSize& s, int64_t i) { return windowOf(i, s.strideH, s.padH, s.dilationH, s.r, s.h); }
-INLINE Span colsOf(const Pool2dSize& s, int64_t j) { return windowOf(j, s.strideW, s.padW, s.dilationW, s.s, s.w); }
-INLINE Span rowsOf(const AdaptivePool2dSize& s, int64_t i) { return cellOf(i, s.h, s.p); }
-INLINE Span colsOf(const AdaptivePool2dSize& s, int64_t j) { return cellOf(j, s.w, s.q); }
 
 template <class Size, class Body> INLINE void planesOf(const Size& s, int64_t bytes, const Body& body) {
   parallel(s.planes, grainOf((s.h * s.w + s.p * s.q) * bytes), [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; plane++) body(plane);
   });
-}
-
-// Output columns whose windows lie wholly on the plane, where strides 1 and 2 are computed a register of windows at a
-// time: groups start at begin, begin + lanes, ... and, for the rest, at end - lanes. Empty if no group fits.
-template <class T> INLINE Span groupsOf(const Pool2dSize& s) {
-  const int64_t begin = (s.padW + s.strideW - 1) / s.strideW, reach = s.w - 1 - s.dilationW * (s.s - 1) + s.padW;
-  if (s.strideW > 2 || reach < 0) return {0, 0};
-  const int64_t end = reach / s.strideW + 1 < s.q ? reach / s.strideW + 1 : s.q;
-  return end - begin < width<T> ? Span{0, 0} : Span{begin, end};
-}
-template <class T, class Group> INLINE void eachGroup(Span groups, const Group& group) {
-  int64_t j = groups.begin;
-  for (; j + width<T> <= groups.end; j += width<T>) group(j);
-  if (j < groups.end) group(groups.end - width<T>);
-}
-template <class T, int... I> INLINE Vec<T> everySecond(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(a, b, (2 * I < width<T> ? 2 * I : 2 * I + 1)...);
-}
-// x[0], x[stride], ... : the same tap of neighbouring windows; nothing behind the last is read.
-template <class T> INLINE Vec<T> tap(const T* x, int64_t stride) {
-  if (stride == 1) return load(x);
-  return everySecond<T>(load(x), load(x + width<T> - 1), std::make_integer_sequence<int, width<T>>{});
 }
 
 // The first largest of a window, at its place in the plane; NaN wins.
@@ -71,48 +30,99 @@ INLINE void maxWindow(T& y, int32_t& index, const T* x, int64_t w, Span rows, Sp
   y = best;
   index = int32_t(at);
 }
-// The same for windows j ... j + lanes - 1, whose columns lie on the plane.
-template <int Stride, class T>
-INLINE void maxGroup(T* y, int32_t* index, const T* x, Span rows, int64_t j, const Pool2dSize& s) {
-  using Places = LaneMask<T>;
-  using Place = std::remove_reference_t<decltype(Places{}[0])>;
-  const int64_t left = j * Stride - s.padW;
-  const Places lanes = __builtin_convertvector(lane<T>(), Places) * Place(Stride) + Place(left);
-  Vec<T> best = splat(-kInfinity<T>);
-  Places at = lanes + Place(rows.begin * s.w);
-  for (int64_t r = rows.begin; r < rows.end; r += s.dilationH)
-    for (int64_t c = 0; c < s.s; c++) {
-      Vec<T> v = tap(x + r * s.w + left + c * s.dilationW, Stride);
-      auto wins = (v > best) | (v != v);
-      best = wins ? v : best;
-      at = wins ? lanes + Place(r * s.w + c * s.dilationW) : at;
-    }
-  store(y + j, best);
-  for (int i = 0; i < width<T>; i++) index[j + i] = int32_t(at[i]);
-}
 template <class T> INLINE void maxPlane(T* y, int32_t* index, const T* x, const Pool2dSize& s) {
-  const Span groups = groupsOf<T>(s);
-  for (int64_t i = 0; i < s.p; i++, y += s.q, index += s.q) {
+  for (int64_t i = 0; i < s.p; i++) {
     const Span rows = rowsOf(s, i);
-    auto single = [&](int64_t from, int64_t to) {
-      for (int64_t j = from; j < to; j++)
-        maxWindow(y[j], index[j], x, s.w, rows, colsOf(s, j), s.dilationH, s.dilationW);
-    };
-    const bool some = groups.begin < groups.end && rows.begin < rows.end;
-    single(0, some ? groups.begin : s.q);
-    if (!some) continue;
-    eachGroup<T>(groups, [&](int64_t j) {
-      if (s.strideW == 1) maxGroup<1>(y, index, x, rows, j, s);
-      else maxGroup<2>(y, index, x, rows, j, s);
-    });
-    single(groups.end, s.q);
+    for (int64_t j = 0; j < s.q; j++, y++, index++)
+      maxWindow(*y, *index, x, s.w, rows, colsOf(s, j), s.dilationH, s.dilationW);
   }
 }
+// The same by WindowRows: the first largest of a row, then of the rows.
+template <class T, int Stride, int Taps> struct MaxRows : WindowRows<T, Stride, Taps> {
+  using Places = LaneMask<T>;
+  using Place = std::remove_reference_t<decltype(Places{}[0])>;
+  Scratch<Place> places, firsts; // of the ring's values in their plane; the first column of each window
+  using Rows = WindowRows<T, Stride, Taps>;
+  using Rows::s, Rows::lanes;
+
+  INLINE MaxRows(const Pool2dSize& s, const T* start)
+      : Rows(s, start, -kInfinity<T>), places(Rows::ringRows * lanes), firsts(lanes) {
+    for (int64_t j = 0; j < lanes; j++) firsts[j] = j < s.q ? Place(colsOf(s, j).begin) : 0;
+  }
+  static INLINE void meet(Vec<T>& best, Places& at, Vec<T> v, Places place) {
+    const Places wins = (v > best) | (v != v);
+    best = wins ? v : best;
+    at = wins ? place : at;
+  }
+  static INLINE Places loadPlaces(const Place* p) {
+    Places v;
+    memcpy(&v, p, sizeof v);
+    return v;
+  }
+  // What row `row` of x adds to windows j, j + 1, ...
+  INLINE void addRow(const T* x, int64_t row, int64_t j, Vec<T>& best, Places& at) const {
+    const Places steps = __builtin_convertvector(lane<T>(), Places) * Place(Stride);
+    const Places from = steps + Place(row * s.w + j * Stride - s.padW);
+    this->eachTap(x + row * s.w, j, [&](int64_t c, Vec<T> v) { meet(best, at, v, from + Place(c)); });
+  }
+  INLINE void put(T* y, int32_t* index, Vec<T> best, Places at) const {
+    const int64_t n = s.q < width<T> ? s.q : width<T>;
+    if (n < width<T>) storePart(y, best, n);
+    else store(y, best);
+    if constexpr (sizeof(Place) == sizeof(int32_t)) {
+      if (n < width<T>) storePart<int32_t>(index, Vec<int32_t>(at), n);
+      else store<int32_t>(index, Vec<int32_t>(at));
+    } else
+      for (int64_t l = 0; l < n; l++) index[l] = int32_t(at[l]);
+  }
+  INLINE void plane(T* y, int32_t* index, const T* x) const {
+    if (!Rows::sharesRows(s)) {
+      for (int64_t i = 0; i < s.p; i++) {
+        const Span rows = rowsOf(s, i);
+        eachGroup<T>(s.q, [&](int64_t j) {
+          Vec<T> best = splat(-kInfinity<T>);
+          Places at = loadPlaces(firsts + j) + Place(rows.begin * s.w);
+          for (int64_t row = rows.begin; row < rows.end; row++) addRow(x, row, j, best, at);
+          put(y + i * s.q + j, index + i * s.q + j, best, at);
+        });
+      }
+      return;
+    }
+    eachWindowRow(
+        s,
+        [&](int64_t row) {
+          eachGroup<T>(s.q, [&](int64_t j) {
+            Vec<T> best = splat(-kInfinity<T>);
+            Places at = loadPlaces(firsts + j) + Place(row * s.w);
+            addRow(x, row, j, best, at);
+            store(this->values(row) + j, best);
+            memcpy(places + this->inRing(row) + j, &at, sizeof at);
+          });
+        },
+        [&](int64_t i, Span rows) {
+          eachGroup<T>(s.q, [&](int64_t j) {
+            Vec<T> best = load(this->values(rows.begin) + j);
+            Places at = loadPlaces(places + this->inRing(rows.begin) + j);
+            for (int64_t row = rows.begin + 1; row < rows.end; row++)
+              meet(best, at, load(this->values(row) + j), loadPlaces(places + this->inRing(row) + j));
+            put(y + i * s.q + j, index + i * s.q + j, best, at);
+          });
+        });
+  }
+};
 
 // y: [planes, p, q]; index: the place of each maximum in its plane, for the gradient
 template <class T> void maxPool2d(T* y, int32_t* index, const T* x, const Pool2dSize& s) {
-  planesOf(s, sizeof(T), [&](int64_t plane) {
-    maxPlane(y + plane * s.p * s.q, index + plane * s.p * s.q, x + plane * s.h * s.w, s);
+  const int64_t in = s.h * s.w, out = s.p * s.q;
+  if (!inRows(s))
+    return planesOf(s, sizeof(T),
+                    [&](int64_t plane) { maxPlane(y + plane * out, index + plane * out, x + plane * in, s); });
+  parallel(s.planes, grainOf((in + out) * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    withWindow(s, [&](auto stride, auto taps) {
+      const MaxRows<T, stride, taps> rows(s, x);
+      for (int64_t plane = begin; plane < end; plane++)
+        rows.plane(y + plane * out, index + plane * out, x + plane * in);
+    });
   });
 }
 KERNEL(maxPool2d)
@@ -131,14 +141,27 @@ KERNEL(adaptiveMaxPool2d)
 // dx[index] += dy. An index outside its plane is reported and left out: it may come from anywhere.
 template <class T> void maxPool2dGrad(T* dx, const T* dy, Indices index, const AdaptivePool2dSize& s, Fault& fault) {
   const int64_t in = s.h * s.w, out = s.p * s.q;
-  planesOf(s, sizeof(T), [&](int64_t plane) {
-    T* dp = dx + plane * in;
-    memset(dp, 0, size_t(in) * sizeof(T));
+  // A plane that goes past the caches is made in L2 first.
+  const bool around = goesAround(dx, s.planes * in) && in % width<T> == 0 && in * int64_t(sizeof(T)) <= 262144;
+  auto scatter = [&](T* dp, const auto* places, int64_t plane) {
     for (int64_t k = plane * out; k < (plane + 1) * out; k++) {
-      int64_t at = index[k];
+      const int64_t at = places[k];
       if (uint64_t(at) < uint64_t(in)) dp[at] += dy[k];
       else fault.report(k, at, 0, in - 1);
     }
+  };
+  parallel(s.planes, grainOf((in + out) * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    Scratch<T> made(around ? in : 1);
+    for (int64_t plane = begin; plane < end; plane++) {
+      T *dp = dx + plane * in, *to = around ? made.data : dp;
+      memset(to, 0, size_t(in) * sizeof(T));
+      if (index.dtype == DType::int32) scatter(to, static_cast<const int32_t*>(index.data), plane);
+      else if (index.dtype == DType::int64) scatter(to, static_cast<const int64_t*>(index.data), plane);
+      else scatter(to, static_cast<const uint8_t*>(index.data), plane);
+      if (around)
+        for (int64_t i = 0; i < in; i += width<T>) stream<T>(dp + i, load(to + i));
+    }
+    if (around) streamed();
   });
 }
 KERNEL(maxPool2dGrad)
@@ -171,47 +194,126 @@ template <class T> INLINE T sumWindow(const T* x, int64_t w, Span rows, Span col
   return sum;
 }
 template <class T> INLINE void meanPlane(T* y, const T* x, bool padded, const Pool2dSize& s) {
-  const Span groups = groupsOf<T>(s);
-  for (int64_t i = 0; i < s.p; i++, y += s.q) {
+  for (int64_t i = 0; i < s.p; i++) {
     const Span rows = rowsOf(s, i);
     const int64_t tall = rowTaps(s, padded, i);
-    auto single = [&](int64_t from, int64_t to) {
-      for (int64_t j = from; j < to; j++)
-        y[j] = sumWindow(x, s.w, rows, colsOf(s, j), s.dilationH, s.dilationW) / T(tall * colTaps(s, padded, j));
-    };
-    single(0, groups.begin < groups.end ? groups.begin : s.q);
-    const Vec<T> count = splat(T(tall * s.s));
-    eachGroup<T>(groups, [&](int64_t j) {
-      Vec<T> sum{};
-      for (int64_t r = rows.begin; r < rows.end; r += s.dilationH)
-        for (int64_t c = 0; c < s.s; c++) sum += tap(x + r * s.w + j * s.strideW - s.padW + c * s.dilationW, s.strideW);
-      store(y + j, sum / count);
-    });
-    if (groups.begin < groups.end) single(groups.end, s.q);
+    for (int64_t j = 0; j < s.q; j++, y++)
+      *y = sumWindow(x, s.w, rows, colsOf(s, j), s.dilationH, s.dilationW) / T(tall * colTaps(s, padded, j));
   }
 }
-// A row of windows is spread over a line of w sums first, which is then added to each row that they cover.
-template <class T, class Size> INLINE void meanPlaneGrad(T* dx, const T* dy, bool padded, const Size& s) {
-  memset(dx, 0, size_t(s.h * s.w) * sizeof(T));
-  Scratch<T> line(s.w);
-  for (int64_t i = 0; i < s.p; i++, dy += s.q) {
-    const int64_t tall = rowTaps(s, padded, i);
-    memset(line, 0, size_t(s.w) * sizeof(T));
-    for (int64_t j = 0; j < s.q; j++) {
-      const Span cols = colsOf(s, j);
-      const T share = dy[j] / T(tall * colTaps(s, padded, j));
-      for (int64_t c = cols.begin; c < cols.end; c += stepW(s)) line[c] += share;
+// The same by WindowRows.
+template <class T, int Stride, int Taps> struct MeanRows : WindowRows<T, Stride, Taps> {
+  const bool padded;
+  Scratch<T> wide; // taps of each window along its row
+  using Rows = WindowRows<T, Stride, Taps>;
+  using Rows::s, Rows::lanes;
+
+  INLINE MeanRows(const Pool2dSize& s, const T* start, bool padded)
+      : Rows(s, start, T(0)), padded(padded), wide(lanes) {
+    for (int64_t j = 0; j < lanes; j++) wide[j] = j < s.q ? T(colTaps(s, padded, j)) : T(1);
+  }
+  INLINE void addRow(const T* x, int64_t row, int64_t j, Vec<T>& sum) const {
+    this->eachTap(x + row * s.w, j, [&](int64_t, Vec<T> v) { sum += v; });
+  }
+  INLINE void put(T* y, int64_t j, Vec<T> sum, Vec<T> tall) const {
+    const Vec<T> mean = sum / (tall * load(wide + j));
+    if (s.q < width<T>) storePart(y + j, mean, s.q);
+    else store(y + j, mean);
+  }
+  INLINE void plane(T* y, const T* x) const {
+    if (!Rows::sharesRows(s)) {
+      for (int64_t i = 0; i < s.p; i++) {
+        const Span rows = rowsOf(s, i);
+        const Vec<T> tall = splat(T(rowTaps(s, padded, i)));
+        eachGroup<T>(s.q, [&](int64_t j) {
+          Vec<T> sum{};
+          for (int64_t row = rows.begin; row < rows.end; row++) addRow(x, row, j, sum);
+          put(y + i * s.q, j, sum, tall);
+        });
+      }
+      return;
     }
+    eachWindowRow(
+        s,
+        [&](int64_t row) {
+          eachGroup<T>(s.q, [&](int64_t j) {
+            Vec<T> sum{};
+            addRow(x, row, j, sum);
+            store(this->values(row) + j, sum);
+          });
+        },
+        [&](int64_t i, Span rows) {
+          const Vec<T> tall = splat(T(rowTaps(s, padded, i)));
+          eachGroup<T>(s.q, [&](int64_t j) {
+            Vec<T> sum{};
+            for (int64_t row = rows.begin; row < rows.end; row++) sum += load(this->values(row) + j);
+            put(y + i * s.q, j, sum, tall);
+          });
+        });
+  }
+};
+template <class T, int... I>
+INLINE Vec<T> alternate(Vec<T> even, Vec<T> odd, int half, std::integer_sequence<int, I...>) {
+  return half ? __builtin_shufflevector(even, odd, (width<T> / 2 + I / 2 + (I % 2 ? width<T> : 0))...)
+              : __builtin_shufflevector(even, odd, (I / 2 + (I % 2 ? width<T> : 0))...);
+}
+// What the windows of one row give to each column: shares(j) of window j.
+template <class T> struct Spread {
+  static constexpr int w = width<T>;
+  const Pool2dSize& s;
+  const int64_t before, lanes; // windows left of the first that a tap may ask for; registers' worth of columns / stride
+  Scratch<T> given;            // the shares, 0 around them
+
+  INLINE explicit Spread(const Pool2dSize& s)
+      : s(s), before(s.s), lanes((s.w + s.padW + s.strideW - 1) / s.strideW + 2 * w), given(before + s.q + lanes) {
+    memset(given, 0, size_t(before + s.q + lanes) * sizeof(T));
+  }
+  INLINE T* shares() const { return given + before; }
+  // line: [2 w (lanes / w)], of which the first padW columns lie in the border
+  INLINE void to(T* line) const {
+    const T* g = given + before;
+    for (int64_t m = 0; m * s.strideW < s.w + s.padW; m += w) {
+      // Column m stride + f meets the taps f, f + stride, ... of windows m, m - 1, ...
+      Vec<T> sum[2] = {};
+      for (int64_t f = 0; f < s.strideW; f++)
+        for (int64_t c = f, j = m; c < s.s; c += s.strideW, j--) sum[f] += load(g + j);
+      if (s.strideW == 1) store(line + m, sum[0]);
+      else {
+        constexpr std::make_integer_sequence<int, w> each{};
+        store(line + 2 * m, alternate<T>(sum[0], sum[1], 0, each));
+        store(line + 2 * m + w, alternate<T>(sum[0], sum[1], 1, each));
+      }
+    }
+  }
+};
+// A row of windows is spread over a line of w sums first, which is then added to each row that they cover.
+template <class T, class Size, class Line>
+INLINE void addLines(T* dx, bool padded, const Size& s, const Line& line) {
+  memset(dx, 0, size_t(s.h * s.w) * sizeof(T));
+  for (int64_t i = 0; i < s.p; i++) {
+    const T* sums = line(i, rowTaps(s, padded, i));
     const Span rows = rowsOf(s, i);
     for (int64_t r = rows.begin; r < rows.end; r += stepH(s)) {
       T* row = dx + r * s.w;
       along<T>(
-          s.w, [&](int64_t c) { store(row + c, load(row + c) + load(line + c)); },
+          s.w, [&](int64_t c) { store(row + c, load(row + c) + load(sums + c)); },
           [&](int64_t c, int64_t rest) {
-            storePart(row + c, loadPart(row + c, rest) + loadPart(line + c, rest), rest);
+            storePart(row + c, loadPart(row + c, rest) + loadPart(sums + c, rest), rest);
           });
     }
   }
+}
+template <class T, class Size> INLINE void meanPlaneGrad(T* dx, const T* dy, bool padded, const Size& s) {
+  Scratch<T> line(s.w);
+  addLines(dx, padded, s, [&](int64_t i, int64_t tall) {
+    memset(line, 0, size_t(s.w) * sizeof(T));
+    for (int64_t j = 0; j < s.q; j++) {
+      const Span cols = colsOf(s, j);
+      const T share = dy[i * s.q + j] / T(tall * colTaps(s, padded, j));
+      for (int64_t c = cols.begin; c < cols.end; c += stepW(s)) line[c] += share;
+    }
+    return line.data;
+  });
 }
 
 // The usual halving: every element lies in one window.
@@ -221,19 +323,44 @@ INLINE bool isTwoByTwo(const Pool2dSize& s) {
 }
 
 template <class T> void avgPool2d(T* y, const T* x, int64_t countIncludePad, const Pool2dSize& s) {
-  planesOf(s, sizeof(T),
-           [&](int64_t plane) { meanPlane(y + plane * s.p * s.q, x + plane * s.h * s.w, countIncludePad != 0, s); });
+  const int64_t in = s.h * s.w, out = s.p * s.q;
+  const bool padded = countIncludePad != 0;
+  if (!inRows(s))
+    return planesOf(s, sizeof(T), [&](int64_t plane) { meanPlane(y + plane * out, x + plane * in, padded, s); });
+  parallel(s.planes, grainOf((in + out) * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    withWindow(s, [&](auto stride, auto taps) {
+      const MeanRows<T, stride, taps> rows(s, x, padded);
+      for (int64_t plane = begin; plane < end; plane++) rows.plane(y + plane * out, x + plane * in);
+    });
+  });
 }
 KERNEL(avgPool2d)
 
 template <class T> void avgPool2dGrad(T* dx, const T* dy, int64_t countIncludePad, const Pool2dSize& s) {
-  planesOf(s, sizeof(T), [&](int64_t plane) {
-    T* dp = dx + plane * s.h * s.w;
-    const T* gp = dy + plane * s.p * s.q;
-    if (!isTwoByTwo(s)) return meanPlaneGrad(dp, gp, countIncludePad != 0, s);
-    for (int64_t i = 0; i < s.p; i++, gp += s.q)
-      for (int64_t r = 2 * i; r < 2 * i + 2; r++)
-        for (int64_t j = 0; j < s.q; j++) dp[r * s.w + 2 * j] = dp[r * s.w + 2 * j + 1] = gp[j] * T(0.25);
+  const int64_t in = s.h * s.w, out = s.p * s.q;
+  const bool padded = countIncludePad != 0;
+  if (isTwoByTwo(s))
+    return planesOf(s, sizeof(T), [&](int64_t plane) {
+      T* dp = dx + plane * in;
+      const T* gp = dy + plane * out;
+      for (int64_t i = 0; i < s.p; i++, gp += s.q)
+        for (int64_t r = 2 * i; r < 2 * i + 2; r++)
+          for (int64_t j = 0; j < s.q; j++) dp[r * s.w + 2 * j] = dp[r * s.w + 2 * j + 1] = gp[j] * T(0.25);
+    });
+  if (!inRows(s))
+    return planesOf(s, sizeof(T), [&](int64_t plane) { meanPlaneGrad(dx + plane * in, dy + plane * out, padded, s); });
+  parallel(s.planes, grainOf((in + out) * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    const Spread<T> spread(s);
+    Scratch<T> line(s.strideW * spread.lanes), wide(s.q);
+    for (int64_t j = 0; j < s.q; j++) wide[j] = T(colTaps(s, padded, j));
+    for (int64_t plane = begin; plane < end; plane++)
+      addLines(dx + plane * in, padded, s, [&](int64_t i, int64_t tall) {
+        const T* gi = dy + plane * out + i * s.q;
+        T* shares = spread.shares();
+        for (int64_t j = 0; j < s.q; j++) shares[j] = gi[j] / (T(tall) * wide[j]);
+        spread.to(line);
+        return line + s.padW;
+      });
   });
 }
 KERNEL(avgPool2dGrad)

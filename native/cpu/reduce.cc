@@ -153,29 +153,40 @@ INLINE void joinPiece(typename R::Wide* out, const T* x, int64_t rows, int64_t c
   joinRows<T, R>(out, x, rows, columns, stride);
 }
 
-// Short rows. Floats that need no wider type: a register's worth of rows at a time. Others: four, each in order.
+// Short rows of floats, a register of results at a time: a row in lanes of T, then, where Wide is double, its halves.
+template <class T, class R> INLINE void joinRowBlocks(T* y, const T* x, int64_t rows, int64_t n) {
+  using Wide = typename R::Wide;
+  constexpr int w = width<Wide>;
+  for (int64_t r = 0; r < rows; r += w) {
+    const int count = rows - r < w ? int(rows - r) : w;
+    const RowValues<Wide> all(foldRows<Wide>(
+        count,
+        [&](int k) {
+          const T* from = x + (r + k) * n;
+          Vec<T> a = splat(T(R::first)), b = a;
+          int64_t i = 0;
+          for (; i + 2 * width<T> <= n; i += 2 * width<T>) {
+            a = R::join(a, R::of(load(from + i)));
+            b = R::join(b, R::of(load(from + i + width<T>)));
+          }
+          along<T>(
+              n - i, [&](int64_t j) { a = R::join(a, R::of(load(from + i + j))); },
+              [&](int64_t j, int64_t rest) { b = R::join(b, partOf<T, R>(from + i + j, rest)); });
+          a = R::join(a, b);
+          if constexpr (__is_same(T, Wide)) return a;
+          else {
+            Vec<double> low, high;
+            widen(a, low, high);
+            return R::join(low, high);
+          }
+        },
+        [](Vec<Wide> a, Vec<Wide> b) { return R::join(a, b); }));
+    for (int k = 0; k < count; k++) y[r + k] = T(all.value[k]);
+  }
+}
+// Rows too short for that: four at a time, each in order.
 template <class T, class R> INLINE void joinShortRows(T* y, const T* x, int64_t rows, int64_t n) {
   using Wide = typename R::Wide;
-  if constexpr (isFloat<T> && __is_same(Wide, T)) {
-    constexpr int w = width<T>;
-    for (int64_t r = 0; r < rows; r += w) {
-      const int count = rows - r < w ? int(rows - r) : w;
-      const Vec<T> all = foldRows<T>(
-          count,
-          [&](int k) {
-            const T* from = x + (r + k) * n;
-            Vec<T> a = splat(T(R::first));
-            along<T>(
-                n, [&](int64_t i) { a = R::join(a, R::of(load(from + i))); },
-                [&](int64_t i, int64_t rest) { a = R::join(a, partOf<T, R>(from + i, rest)); });
-            return a;
-          },
-          [](Vec<T> a, Vec<T> b) { return R::join(a, b); });
-      if (count == w) store(y + r, all);
-      else storePart(y + r, all, count);
-    }
-    return;
-  }
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     const T *x0 = x + r * n, *x1 = x0 + n, *x2 = x1 + n, *x3 = x2 + n;
@@ -198,6 +209,15 @@ template <class T, class R> INLINE void joinShortRows(T* y, const T* x, int64_t 
 template <class T, class R> INLINE void reduceWith(T* y, const T* x, const ReduceSize& s) {
   using Wide = typename R::Wide;
   if (s.y() == 0) return;
+  if constexpr (isFloat<T>) {
+    // Sums of a register or two are faster as they stand.
+    if (s.inner == 1 && s.reduce <= kShortRowOfX / 2 && (__is_same(Wide, T) || s.reduce >= 2 * width<float>)) {
+      parallel(s.outer, grainOf(s.reduce * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+        joinRowBlocks<T, R>(y + begin, x + begin * s.reduce, end - begin, s.reduce);
+      });
+      return;
+    }
+  }
   if (s.inner == 1 && s.reduce < 4 * width<float>) {
     parallel(s.outer, kMapGrain / (s.reduce + 4), [&](int64_t begin, int64_t end) {
       joinShortRows<T, R>(y + begin, x + begin * s.reduce, end - begin, s.reduce);

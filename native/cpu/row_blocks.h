@@ -1,13 +1,14 @@
 // A register's worth of rows at a time: each row is folded into one register, and width<T> such registers into one that
-// has a row's sum (or maximum) in each lane. That costs 3 (width - 1) instructions for all rows together, where a row of
-// its own would wait for log2(width) shuffles; so short rows run at the speed of long ones.
+// has a row's sum (or maximum) in each lane. That costs 3 (width - 1) instructions for all rows together, where a row
+// of its own would wait for log2(width) shuffles; so short rows run at the speed of long ones.
 #pragma once
 #include <utility>
 #include "rows.h"
 
 namespace napier::ISA {
 
-// Lanes of `a` where bit `half` of the lane is 0, of `b` where it is 1; `across`: from the lane at the other side of it.
+// Lanes of `a` where bit `half` of the lane is 0, of `b` where it is 1; `across`: from the lane at the other side of
+// it.
 template <class T, int half, bool across, int... I>
 INLINE Vec<T> halvesOf(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, ((I & half ? width<T> : 0) + (across ? I ^ half : I))...);
@@ -55,8 +56,8 @@ template <class T, class Fold> INLINE Vec<T> maxRows(int count, const Fold& fold
 // Longer rows have enough to do while a shuffle is waited for.
 constexpr int64_t kShortRow = 4096 / kVectorBytes, kShortRowOfX = 16384 / kVectorBytes;
 
-// body(first, count, kept) for blocks of `count` rows: width<T> where cols <= longest, else one. bytes: memory traffic of
-// a row. kept: [count, cols] of scratch memory.
+// body(first, count, kept) for blocks of `count` rows: width<T> where cols <= longest, else one. bytes: memory traffic
+// of a row. kept: [count, cols] of scratch memory.
 template <class T, class Body>
 INLINE void rowBlocks(int64_t rows, int64_t cols, int64_t bytes, int64_t longest, const Body& body) {
   const int64_t height = cols <= longest ? width<T> : 1;

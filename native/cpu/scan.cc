@@ -1,7 +1,7 @@
 // Scans along the middle of x[outer, n, inner]: running sums, products, maxima, and y_t = a_t y_{t-1} + b_t, which is
-// what the gradients of the others come down to. Each result depends on the one before, so what is independent goes side
-// by side: columns; kTogether short rows, whose additions overlap; kTogether segments of a long row of sums, whose totals
-// are taken first. (Products of segments may overflow where the row's own are 0.) Floats are carried in double.
+// what the gradients of the others come down to. Each result depends on the one before, so what is independent goes
+// side by side: columns; kTogether short rows, whose additions overlap; kTogether segments of a long row of sums, whose
+// totals are taken first. (Products of segments may overflow where the row's own are 0.) Floats are carried in double.
 #include "map.h"
 
 namespace napier::ISA {
@@ -34,7 +34,8 @@ struct Chain {
 };
 // Runs chains from `carry`: write(position, next(carry, position)).
 template <class Carry, class Next, class Write>
-INLINE void runChains(Carry* carry, const Chain* chains, int count, int64_t step, const Next& next, const Write& write) {
+INLINE void runChains(Carry* carry, const Chain* chains, int count, int64_t step, const Next& next,
+                      const Write& write) {
   int64_t common = count == kTogether ? chains[0].length : 0;
   for (int k = 1; k < count; k++) common = chains[k].length < common ? chains[k].length : common;
   if (common > 0) {
@@ -143,7 +144,8 @@ template <class T> void linearScan(T* y, const T* a, const T* b, int64_t reverse
 KERNEL(linearScan)
 
 // The place of the largest so far: the last of equals, and a NaN stays until the next one, as in PyTorch.
-template <class T, class Better> INLINE void extremes(int32_t* y, const T* x, const ReduceSize& s, const Better& better) {
+template <class T, class Better>
+INLINE void extremes(int32_t* y, const T* x, const ReduceSize& s, const Better& better) {
   if (s.x() == 0) return;
   auto wins = [&](T v, T best) { return (v != v) | (better(v, best) & (best == best)); };
   if (s.inner == 1) {

@@ -1,9 +1,9 @@
 // Softmax and its logarithm over the middle axis of x[outer, reduce, inner].
 //
-// inner = 1: a row is read from memory once and walked two or three times in L1 (maximum, exp and sum, scale); short rows
-// are taken a register's worth at a time (row_blocks.h). inner > 1: the same steps for a block of neighbouring columns at
-// once, whose maxima and sums stay in L1. Stable: the maximum is taken out first; a row of -inf gives -inf - -inf = NaN,
-// as PyTorch does. 1 exp an element.
+// inner = 1: a row is read from memory once and walked two or three times in L1 (maximum, exp and sum, scale); short
+// rows are taken a register's worth at a time (row_blocks.h). inner > 1: the same steps for a block of neighbouring
+// columns at once, whose maxima and sums stay in L1. Stable: the maximum is taken out first; a row of -inf gives -inf -
+// -inf = NaN, as PyTorch does. 1 exp an element.
 #include "map.h"
 #include "row_blocks.h"
 
@@ -91,7 +91,8 @@ template <class T> void softmax(T* y, const T* x, const ReduceSize& s) {
       });
     for (int64_t j = 0; j < columns; j += width<T>) sum.set(j, T(1) / sum.at(j));
     for (int64_t r = 0, k = at; r < n; r++, k += s.inner)
-      acrossColumns<T>(columns, false, [&](int64_t j, auto read, auto write) { write(y + k, read(y + k) * sum.at(j)); });
+      acrossColumns<T>(columns, false,
+                       [&](int64_t j, auto read, auto write) { write(y + k, read(y + k) * sum.at(j)); });
   });
 }
 KERNEL(softmax)

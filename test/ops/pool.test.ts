@@ -103,6 +103,10 @@ checkOp<MaxArgs>("maxPool2d", {
     "window as large as the picture": max([2, 2, 4, 5], [4, 5]),
     "no pictures": max([0, 2, 4, 4], 2),
     "wide picture": max([1, 1, 4, 67], 2),
+    "wide, 3x3, stride 2, padding 1": max([2, 1, 5, 80], 3, { stride: 2, padding: 1 }),
+    "wide, 5x5, stride 1, padding 2": max([1, 2, 6, 37], 5, { stride: 1, padding: 2 }),
+    "wide, 5x5, stride 2, ceil mode": max([1, 1, 8, 70], 5, { stride: 2, padding: 1, ceilMode: true }),
+    "window wider than a register": max([2, 3, 41], [2, 40], { stride: 1, padding: [1, 20] }),
     "the first of equals gets the gradient": {
       inputs: [given([1, 1, 1, 1], [1, 1, 2, 2])],
       args: [2, {}],
@@ -112,6 +116,11 @@ checkOp<MaxArgs>("maxPool2d", {
     "all -infinity": {
       inputs: [given(new Array<number>(4).fill(Number.NEGATIVE_INFINITY), [1, 1, 2, 2])],
       args: [2, {}],
+      grad: false,
+    },
+    "all -infinity, padded and overlapping": {
+      inputs: [() => build([1, 1, 6, 40], () => Number.NEGATIVE_INFINITY)],
+      args: [3, { stride: 1, padding: 1 }],
       grad: false,
     },
   },
@@ -169,6 +178,14 @@ checkOp<AvgArgs>("avgPool2d", {
     }),
     "three dimensions": avg([3, 6, 6], 2),
     "no pictures": avg([0, 2, 4, 4], 2),
+    "wide, 3x3, stride 2, padding 1": avg([2, 1, 5, 80], 3, { stride: 2, padding: 1 }),
+    "wide, 5x5, stride 1, padding does not count": avg([1, 2, 6, 37], 5, {
+      stride: 1,
+      padding: 2,
+      countIncludePad: false,
+    }),
+    "wide, 4x5, stride 2, ceil mode": avg([1, 1, 8, 70], [4, 5], { stride: 2, padding: 1, ceilMode: true }),
+    "window wider than a register": avg([2, 3, 41], [2, 40], { stride: 1, padding: [1, 20] }),
   },
   errors: { "window too large": [() => avgPool2d(ones([1, 1, 2, 4]), 3), /avgPool2d: expected windows that fit/] },
   bench: { "32x64x56x56 2x2": avg([32, 64, 56, 56], 2) },

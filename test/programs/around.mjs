@@ -30,10 +30,11 @@ for (const dtype of ["float32", "float64"])
       const both = (f, s = shape) => {
         const z = x.reshape(s).detach().requiresGrad_();
         const r = f(z);
-        results.push(r, ...grad(r, [z], { gradOutputs: [y.reshape(s)] }));
+        results.push(r, ...grad(r, [z], { gradOutputs: [randn(r.shape).to(dtype)] }));
       };
       for (const axis of [0, -1]) both((z) => z.softmax(axis)), both((z) => z.logSoftmax(axis));
       if (shape.length === 2) both((z) => layerNorm(z, shape[1]));
+      if (shape[0] === 16) both((z) => z.maxPool2d(3, { stride: 2, padding: 1 }), [4, 16, 16]);
       if (shape[0] === 16) both((z) => groupNorm(z, 2, null, null), [2, 8, 64]);
       for (const r of results) hash.update(new Uint8Array(r.dataSync(dtype).buffer));
     });
