@@ -23,10 +23,44 @@ template <class Body> INLINE void eachColumns(const ReduceSize& s, int64_t bytes
   });
 }
 
+// Where rows are scanned, some of them side by side: the sums of one wait for each other, those of several do not. A line of
+// each in turn, since rows that lie a power of two apart share a set of the cache.
+constexpr int64_t kRows = 8, kStretch = 16;
+template <int64_t rows, class T, class Next>
+INLINE void scanTogether(T* y, int64_t at, int64_t step, int64_t n, Carry<T> first, const Next& next) {
+  Carry<T> carry[rows];
+  for (int64_t r = 0; r < rows; r++) carry[r] = first;
+  for (int64_t t = 0; t < n; t += kStretch) {
+    const int64_t length = t + kStretch < n ? kStretch : n - t;
+    for (int64_t r = 0; r < rows; r++) {
+      Carry<T> c = carry[r];
+      for (int64_t i = 0, p = at + t * step + r * n; i < length; i++, p += step) {
+        c = next(c, p);
+        y[p] = T(c);
+      }
+      carry[r] = c;
+    }
+  }
+}
+template <class T, class Next>
+INLINE void scanRows(T* y, int64_t reverse, const ReduceSize& s, Carry<T> first, const Next& next) {
+  const int64_t n = s.reduce, step = reverse ? -1 : 1;
+  parallel((s.outer + kRows - 1) / kRows, grainOf(3 * kRows * n * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; group++) {
+      int64_t row = group * kRows;
+      const int64_t start = reverse ? n - 1 : 0, until = row + kRows < s.outer ? row + kRows : s.outer;
+      if (until - row == kRows) scanTogether<kRows>(y, row * n + start, step, n, first, next);
+      else
+        for (; row < until; row++) scanTogether<1>(y, row * n + start, step, n, first, next);
+    }
+  });
+}
+
 // y_t = next(y_{t-1}, position of t), from `first`, forwards or in reverse.
 template <class T, class Next>
 INLINE void scan(T* y, int64_t reverse, const ReduceSize& s, Carry<T> first, const Next& next) {
   if (s.x() == 0) return;
+  if (s.inner == 1) return scanRows(y, reverse, s, first, next);
   eachColumns(s, 3 * int64_t(sizeof(T)), [&](int64_t offset, int64_t columns) {
     Carry<T> carry[kColumns];
     for (int64_t c = 0; c < columns; c++) carry[c] = first;
