@@ -133,12 +133,13 @@ template <class T> void where(T* y, const uint8_t* c, const T* a, const T* b, co
       const uint8_t* rc = c + offset[0];
       const T *ra = a + offset[1], *rb = b + offset[2];
       T* ry = y + at;
+      const T va = *ra, vb = *rb; // a load that a condition guards is not vectorised
       if (sc == 1 && sa == 1 && sb == 1)
         for (int64_t i = 0; i < length; i++) ry[i].bits = rc[i] ? ra[i].bits : rb[i].bits;
       else if (sc == 1 && sa == 1 && sb == 0)
-        for (int64_t i = 0; i < length; i++) ry[i].bits = rc[i] ? ra[i].bits : rb->bits;
+        for (int64_t i = 0; i < length; i++) ry[i].bits = rc[i] ? ra[i].bits : vb.bits;
       else if (sc == 1 && sa == 0 && sb == 1)
-        for (int64_t i = 0; i < length; i++) ry[i].bits = rc[i] ? ra->bits : rb[i].bits;
+        for (int64_t i = 0; i < length; i++) ry[i].bits = rc[i] ? va.bits : rb[i].bits;
       else
         for (int64_t i = 0; i < length; i++) ry[i].bits = rc[i * sc] ? ra[i * sa].bits : rb[i * sb].bits;
     });

@@ -72,10 +72,31 @@ template <class To, class From> INLINE To convert(From v) {
   else return To(v);
 }
 
+// Floats to bytes, a register at a time: the compiler vectorises the loop, but not the narrowing. NaN is 0.
+template <class To> INLINE void toBytes(To* y, const float* x, int64_t n) {
+  typedef To Bytes __attribute__((vector_size(kVectorBytes / 4)));
+  auto bytesOf = [](Vec<float> v) __attribute__((always_inline)) {
+    v = v == v ? v : Vec<float>{};
+    v = vmax(splat(float(lowest<To>())), vmin(splat(float(highest<To>())), v));
+    return __builtin_convertvector(__builtin_convertvector(v, Vec<int32_t>), Bytes);
+  };
+  int64_t i = 0;
+  for (; i + width<float> <= n; i += width<float>) {
+    const Bytes b = bytesOf(load(x + i));
+    memcpy(y + i, &b, sizeof b);
+  }
+  if (i < n) {
+    const Bytes b = bytesOf(loadPart(x + i, n - i));
+    memcpy(y + i, &b, size_t(n - i));
+  }
+}
+
 template <class To, class From> INLINE void castLoop(MutableView y, View x, int64_t n) {
   To* to = static_cast<To*>(y.data);
   const From* from = static_cast<const From*>(x.data);
-  parallel(n, kMapGrain, [&](int64_t begin, int64_t end) {
+  parallel(n, kMapGrain, [=](int64_t begin, int64_t end) {
+    if constexpr (__is_same(From, float) && (__is_same(To, uint8_t) || __is_same(To, int8_t)))
+      return toBytes(to + begin, from + begin, end - begin);
     for (int64_t i = begin; i < end; i++) to[i] = convert<To>(from[i]);
   });
 }

@@ -163,6 +163,25 @@ INLINE void copyBytes(void* to, const void* from, int64_t bytes, bool around) {
   memcpy(y + i, x + i, size_t(bytes - i));
 }
 
+// y[i] = x[-i]
+template <class T> INLINE void copyBackwards(T* y, const T* x, int64_t n) {
+  using U = decltype(T::bits);
+  constexpr int w = width<U>;
+  int64_t i = 0;
+  for (; i + w <= n; i += w) {
+    const Vec<U> v = load(&x[-i - (w - 1)].bits);
+    Vec<U> turned{};
+#ifdef __clang__
+    for (int k = 0; k < w; k++) turned[k] = v[w - 1 - k];
+#else
+    for (int k = 0; k < w; k++) turned[k] = U(w - 1 - k);
+    turned = __builtin_shuffle(v, turned);
+#endif
+    store<U>(&y[i].bits, turned);
+  }
+  for (; i < n; i++) y[i] = x[-i];
+}
+
 // y (contiguous) from x[offset + strides], which may be zero (broadcasting) or negative (flipping).
 template <class T> void copyStrided(T* y, const T* x, int64_t offset, const StridedSize& size) {
   const int64_t n = size.count();
@@ -179,6 +198,7 @@ template <class T> void copyStrided(T* y, const T* x, int64_t offset, const Stri
       if (step == 1 && length >= 16) copyBytes(ry, rx, length * int64_t(sizeof(T)), around);
       else if (step == 0)
         for (int64_t i = 0; i < length; i++) ry[i] = *rx;
+      else if (step == -1) copyBackwards(ry, rx, length);
       else
         for (int64_t i = 0; i < length; i++) ry[i] = rx[i * step];
     });

@@ -97,14 +97,15 @@ void searchsorted(int32_t* y, const T* sorted, const T* x, int64_t right, int64_
     for (int64_t i = begin; i < end; i++) {
       const T* row = sorted + (each ? i / m * n : 0);
       const Key<T> v = keyOf(x[i]);
-      int64_t low = 0, high = n;
-      while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        const Key<T> at = keyOf(row[middle]);
-        if (at < v || (right && at == v)) low = middle + 1;
-        else high = middle;
-      }
-      y[i] = int32_t(low);
+      auto before = [&](const T& at) {
+        const Key<T> key = keyOf(at);
+        return (key < v) | ((right != 0) & (key == v));
+      };
+      // Without branches on the elements, of which every second would be guessed wrong.
+      const T* base = row;
+      int64_t left = n;
+      for (; left > 1; left -= left / 2) base += left / 2 & -int64_t(before(base[left / 2 - 1]));
+      y[i] = int32_t(base - row + (left == 1 && before(*base)));
     }
   });
 }
