@@ -15,7 +15,7 @@ import {
   withGrad,
 } from "./graph.js";
 import { currentRecording } from "./live.js";
-import { safePoint, scope, unscoped } from "./memory.js";
+import { adopt, safePoint, scope, unscoped } from "./memory.js";
 import { alias, Tensor } from "./tensor.js";
 import { backwardAt, enterBackward, leaveBackward, watch } from "./watch.js";
 
@@ -266,6 +266,7 @@ export function grad(
       ),
     ),
   );
+  for (const g of found) if (g) adopt(g); // they belong to the scope of whoever asked, as results of ops do
   return places.map((place, at) => {
     const g = found[place] ?? null;
     if (!g && !allowUnused)

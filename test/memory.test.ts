@@ -2,7 +2,18 @@
  * Lifetimes: scopes, and memory that stays bounded without them.
  */
 
-import { collectGarbage, emptyCache, keep, memory, ones, resetPeakMemory, scope, type Tensor, zeros } from "napier";
+import {
+  collectGarbage,
+  emptyCache,
+  grad,
+  keep,
+  memory,
+  ones,
+  resetPeakMemory,
+  scope,
+  type Tensor,
+  zeros,
+} from "napier";
 import { describe, expect, test } from "vitest";
 import { addon } from "#lib/native.js";
 
@@ -52,6 +63,16 @@ describe("scope", () => {
     expect(saved.isFreed).toBe(false);
     expect(out.list[0]!.toArraySync()).toEqual([4, 4]);
     expect(() => inner.dataSync()).toThrow(/dataSync: this tensor was freed .*Return it from the scope/);
+  });
+
+  test("frees what grad() answered, as any result", () => {
+    const x = ones([64]).requiresGrad_();
+    const y = x.mul(2).sum();
+    const before = memory().tensors;
+    scope(() => void grad(y, [x, x], { retainGraph: true }));
+    expect(memory().tensors).toBe(before);
+    const [dx] = scope(() => grad(y, [x]));
+    expect(dx!.dataSync()[0]).toBe(2);
   });
 
   test("nested scopes hand results outwards, and an error frees everything", () => {

@@ -1,8 +1,9 @@
 // Convolution of pictures [n, c, h, w] by weights [o, c, r, s], and its gradients: 2 n o p q c r s FLOPs each.
 //
+//   by taps (conv2d_taps.h)     y, dx and dw where rows are long enough: shifted products, nothing packed; dx of a
+//                               stride as a convolution for each class of pixels
 //   y  = w . im2col(x)          [o, c r s] [c r s, n p q]: the weights packed once, columns packed by the tile that
-//   uses
-//                               them, tiles along the columns, which run on from picture to picture (7 x 7 maps)
+//                               uses them, tiles along the columns, which run on from picture to picture (7 x 7 maps)
 //   dx = rotated w . im2col(dy) stride 1; otherwise w^T dy, [c r s, p q] a picture, added onto dx strip by strip, which
 //                               is also better for few channels: dy is then packed once and not r s times
 //   dw = (im2col(x) . dy^T)^T   [c r s, n p q] [n p q, o]: both packed by the tile; parts of n p q summed in order
@@ -17,6 +18,7 @@
 #include "conv2d_depthwise.h"
 #include "conv2d_direct.h"
 #include "conv2d_stem.h"
+#include "conv2d_taps.h"
 #include "gemm.h"
 #include "im2col.h"
 #include "winograd.h"
@@ -83,6 +85,23 @@ template <class Body> INLINE void eachGroup(const Conv2dSize& d, const Body& bod
 // 7 x 7 map takes as long as the product.
 constexpr int64_t unpackedMost = 256;
 
+// Whether results [n, m, p, q], sums over k, go by taps (conv2d_taps.h): computing between the rows must cost less than
+// packing columns, which is done once for m results; short sums, and 1x1 towards few channels, are sooner done by the
+// GEMM.
+template <class T> INLINE bool byTaps(const TapSize& t, const Strips& s, int64_t k) {
+  bool apart = t.rows.reach + t.cols.reach == 0; // windows that share nothing
+  if ((k < 48 && t.m > panelRows) || (apart && t.m < 32)) return false;
+  return fitsStage<T>(t, s) && s.useful<T>(t) >= 1 - 10 / double(t.m);
+}
+// The same for the input gradient. Its other way, w^T dy, is better for few channels, and adds up more the larger the
+// windows are.
+template <class T> INLINE bool gradXByTaps(const Conv2dSize& d, const TapSize& t, const Strips& s) {
+  int64_t rs = d.r * d.s, classes = d.strideH * d.strideW;
+  if (classes == 1) return (t.m >= 12 || rs == 1 || 2 * t.m >= t.channels) && byTaps<T>(t, s, t.channels * rs);
+  return d.strideH <= 2 && d.strideW <= 2 && rs >= classes && t.m >= (rs > classes ? 3 : 12) && fitsStage<T>(t, s) &&
+         s.useful<T>(t) >= (rs >= 16 ? 0.75 : 0.9);
+}
+
 // c[m, columns] = a . columns: all rows in a tile as far as they are few, so that columns are packed once.
 template <class T, class A>
 INLINE void multiplyColumns(int64_t m, int64_t k, int64_t n, const A& a, const Im2col<T>& columns, const Target<T>& c) {
@@ -111,6 +130,16 @@ template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const C
   if (depthwise && Depthwise<T>(d).worthwhile()) return conv2dDepthwise(y, x, w, b, d);
   if (depthwise || wasteful(columns)) return conv2dDirect(y, x, w, b, d);
   if (stems<T>(d)) return conv2dStem(y, x, w, b, d);
+  TapSize t = forwardTaps(d);
+  Strips strips = stripsOf<T>(t, stripLength<T>(t));
+  if (byTaps<T>(t, strips, k)) {
+    Scratch<Tap> taps(d.r * d.s);
+    const int64_t from[2] = {0, listForward(taps, d, t, strips)};
+    return eachGroup(d, [&](int64_t g) {
+      convolveByTaps<T>(y + g * og * pq, x + g * cg * d.h * d.w, w + g * og * k, b ? b + g * og : nullptr, t,
+                        {k, d.r * d.s}, taps, from, strips);
+    });
+  }
   eachGroup(d, [&](int64_t g) {
     Im2col<T> own = columns;
     own.x += g * cg * d.h * d.w;
@@ -155,7 +184,7 @@ template <class T> INLINE void addTaps(T* dx, const T* col, int64_t ld, int64_t 
 }
 
 // dx as w^T dy, [c r s, p q], by strips of rows: a task is some channels of one picture.
-template <class T> static void gradXByTaps(T* dx, const T* dy, const T* w, const Conv2dSize& d) {
+template <class T> static void gradXByStrips(T* dx, const T* dy, const T* w, const Conv2dSize& d) {
   int64_t cg = d.c / d.groups, og = d.o / d.groups, rs = d.r * d.s, p = d.p(), q = d.q(), hw = d.h * d.w;
   int64_t channels = min(cg, max(1, 144 / rs)), rows = min(p, max(1, 256 / q)), blocks = ceilDiv(cg, channels);
   int64_t blockRows = roundUp(channels * rs, panelRows), cols = roundUp(rows * q, panelCols<T>);
@@ -202,6 +231,17 @@ template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2d
       });
   if (depthwise && Depthwise<T>::ofX(d).worthwhile()) return conv2dGradXDepthwise(dx, dy, w, d);
   if (depthwise || wasteful(columnsOf(dx, d))) return conv2dGradXDirect(dx, dy, w, d);
+  TapSize t = gradientTaps(d);
+  Strips strips = stripsOf<T>(t, stripLength<T>(t));
+  if (gradXByTaps<T>(d, t, strips)) {
+    Scratch<Tap> taps(rs);
+    Scratch<int64_t> from(d.strideH * d.strideW + 1);
+    listGradient(taps, from, d, t, strips);
+    return eachGroup(d, [&](int64_t g) {
+      convolveByTaps<T>(dx + g * cg * d.h * d.w, dy + g * og * p * q, w + g * og * cg * rs, nullptr, t, {rs, cg * rs},
+                        taps, from, strips);
+    });
+  }
   // dx is a convolution of dy whose output is h x w.
   Im2col<T> columns{dy,
                     dy + d.n * d.o * p * q,
@@ -219,7 +259,7 @@ template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2d
                     d.h,
                     d.w};
   if (d.strideH != 1 || d.strideW != 1 || (rs > 1 && 2 * cg < og) || wasteful(columns))
-    return gradXByTaps(dx, dy, w, d);
+    return gradXByStrips(dx, dy, w, d);
   eachGroup(d, [&](int64_t g) {
     Im2col<T> own = columns;
     own.x += g * og * p * q;
@@ -262,6 +302,15 @@ template <class T> void conv2dGradW(T* dw, const T* dy, const T* x, const Conv2d
   if (depthwise && Depthwise<T>(d).worthwhile()) return conv2dGradWDepthwise(dw, dy, x, d);
   if (depthwise || wasteful(columns)) return conv2dGradWDirect(dw, dy, x, d);
   if (stems<T>(d)) return conv2dGradWStem(dw, dy, x, d);
+  TapSize t = forwardTaps(d);
+  Strips strips = stripsOf<T>(t, d.r * d.s == 1 ? 256 : 896); // whole pictures: no row is staged twice
+  if (cg >= 8 && m >= 32 && fitsStage<T>(t, strips) && strips.useful<T>(t) >= 0.9) {
+    Scratch<Tap> taps(d.r * d.s);
+    listForward(taps, d, t, strips);
+    return eachGroup(d, [&](int64_t g) {
+      gradWByTaps<T>(dw + g * og * m, dy + g * og * pq, x + g * cg * d.h * d.w, t, taps, d.r * d.s, strips);
+    });
+  }
   Cut cut{evenPiece(m, 288, panelRows), evenPiece(og, 256, panelCols<T>), 1};
   int64_t tiles = ceilDiv(m, cut.tileRows) * ceilDiv(og, cut.tileCols);
   int64_t wanted = min(tasksWanted, int64_t(double(m) * double(og) * double(k) / macsWorthwhile) + 1);

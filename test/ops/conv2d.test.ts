@@ -87,6 +87,17 @@ checkOp<[Conv2dOptions]>("conv2d", {
     'padding "valid"': of([1, 2, 6, 7], [3, 2, 3, 3], { padding: "valid" }),
     "no pictures": of([0, 2, 5, 5], [3, 2, 3, 3]),
     "many channels": of([1, 37, 6, 6], [19, 37, 3, 3], { padding: 1 }),
+    // Long enough rows, and enough channels, for what goes by taps (native/cpu/conv2d_taps.h) in every direction.
+    "long rows": of([1, 8, 4, 60], [6, 8, 3, 3], { padding: 1 }),
+    "long rows, stride 2": of([1, 8, 8, 96], [5, 8, 3, 3], { stride: 2, padding: 1 }),
+    "long rows, stride 2 by 1": of([1, 8, 7, 48], [4, 8, 3, 3], { stride: [2, 1], padding: 1 }, false),
+    "long rows, stride 1 by 2, odd": of([1, 3, 5, 95], [4, 3, 2, 5], { stride: [1, 2], padding: [0, 3] }),
+    "4x4 windows, stride 2": of([1, 3, 6, 66], [5, 3, 4, 4], { stride: 2, padding: 1 }),
+    "2x2 windows, stride 2": of([2, 12, 4, 32], [12, 12, 2, 2], { stride: 2 }),
+    "small pictures, borders shared": of([7, 8, 6, 6], [4, 8, 3, 3], { padding: 1 }),
+    "small pictures, 1x1": of([5, 50, 4, 8], [34, 50, 1, 1]),
+    "small pictures, 1x1 to fewer channels": of([5, 40, 4, 4], [33, 40, 1, 1], {}, false),
+    "dilated groups of eight": of([1, 16, 6, 40], [16, 8, 3, 3], { groups: 2, dilation: 2, padding: 2 }),
     "more pixels than a panel": of([1, 2, 33, 37], [3, 2, 3, 3], { padding: 1 }),
   } satisfies Cases,
   errors: {
