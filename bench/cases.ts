@@ -76,6 +76,8 @@ export const ops: Case[] = [
   ...apart("conv2d", 32, 64, 56, 256, 1),
   ...apart("conv2d", 64, 3, 32, 32, 3),
   ...apart("conv2d", 32, 64, 56, 128, 3, 2),
+  ...apart("conv2d", 32, 128, 28, 256, 3, 2),
+  ...apart("conv2d", 32, 256, 56, 64, 1),
   // A DCGAN's generator.
   ...apart("convTranspose2d", 128, 128, 7, 64, 4, 2, 1),
   ...apart("convTranspose2d", 128, 64, 14, 1, 4, 2, 1),
