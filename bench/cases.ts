@@ -83,6 +83,8 @@ export const ops: Case[] = [
   ...apart("conv2d", 32, 64, 56, 256, 1),
   ...apart("conv2d", 64, 3, 32, 32, 3),
   ...apart("conv2d", 32, 64, 56, 128, 3, 2),
+  ...apart("conv2d", 32, 128, 28, 256, 3, 2),
+  ...apart("conv2d", 32, 256, 56, 64, 1),
   // The first layers of a LeNet and of a DCGAN's discriminator.
   ...apart("conv2d", 64, 1, 28, 32, 5, 1, 0),
   ...apart("conv2d", 128, 1, 28, 64, 4, 2, 1),
