@@ -1,15 +1,16 @@
 // Convolutions of few input channels (stems): no panel is packed, and each result is written once.
 //
-// A strip of rows of the picture is staged with its zero border, once for each column of the window: [c, phase of
-// strideH, s, rows, q]. There the pixels of a tap stand beside each other, row after row of the strip, at the price of
-// s copies of the picture instead of im2col's r s. So y is a product [o, c r s] [c r s, pixels] whose right operand is
-// read where it stands, a step in k at the place of its tap; and dw is the product of dy with the same rows.
+// A strip of rows of the picture is staged with its zero border, the columns of each phase of the stride beside each
+// other: [c, phase down, rows, phase across, slot]. So y is a product [o, c r s] [c r s, pixels] whose right operand is
+// read where it stands, a step in k at the place of its tap; and dw is the product of dy with the same rows. Where rows
+// of the result are not whole vectors, the strip is staged once for each column of the window, [c, phase down, s, rows,
+// q]: then the pixels of a tap run on from row to row, at the price of s copies instead of im2col's r s.
 //
 //   y   gemmRows x gemmVectors accumulators over all of c r s, from the bias
 //   dw  sums of whole vectors of pixels, 4 rows of dy by some taps; folded to one number each by strip, strips added up
 //       in parts of the batch, and parts in order
 //
-// The stage costs c s (1 + halo) moves of a vector for o c r s multiply-adds.
+// The stage costs c (or c s) moves of a vector, and its halo, for o c r s multiply-adds.
 #pragma once
 #include "gemm.h"
 
@@ -41,55 +42,69 @@ template <class T> struct Stem {
   int64_t p, q, channels;   // channels of a group
   int64_t phases, across;   // of the stride, down and across; 1 where the window has one tap in that direction
   int64_t rows, halo, slot; // results of a strip, rows staged beyond them, elements of a phase of a line
+  int64_t copies, pitch;    // of each row in the stage; elements from one row to the next
 
   INLINE explicit Stem(const Conv2dSize& d)
       : d(d), p(d.p()), q(d.q()), channels(d.c / d.groups), phases(d.r == 1 ? 1 : d.strideH),
         across(d.s == 1 ? 1 : d.strideW), halo((d.r - 1) * d.dilationH / phases),
-        slot(q + (d.s - 1) * d.dilationW / across) {
-    int64_t most = max(1, stemStage<T> / (channels * phases * d.s * q) - halo), unit = width<T>;
+        slot(q + (d.s - 1) * d.dilationW / across), copies(q % width<T> ? d.s : 1),
+        pitch(q % width<T> ? q : across * slot) {
+    int64_t most = max(1, stemStage<T> / (channels * phases * copies * pitch) - halo), unit = width<T>;
     while (unit > 1 && q * (unit / 2) % width<T> == 0) unit /= 2; // so many rows are whole vectors
     rows = p <= most ? p : evenPiece(p, most >= unit ? most / unit * unit : most, most >= unit ? unit : 1);
   }
   INLINE int64_t taps() const { return channels * d.r * d.s; }
   INLINE int64_t strips() const { return ceilDiv(p, rows); }
-  INLINE int64_t block() const { return (rows + halo) * q; } // staged pixels of a column of the window
-  INLINE int64_t size() const { return channels * phases * d.s * block() + width<T>; } // moves are whole vectors
+  INLINE int64_t block() const { return (rows + halo) * pitch; }
+  INLINE int64_t size() const { return channels * phases * copies * block() + width<T>; } // moves are whole vectors
   INLINE int64_t lines() const { return (rows + halo) * across * slot + width<T>; }
   // Whether the stage is less than im2col's: it may not be with holes, or with strides above the window.
   INLINE bool worthwhile() const { return phases * (rows + halo) <= d.r * rows && size() <= 4 * stemStage<T>; }
 
   // Where the pixels of weight k = (c, r, s) stand.
   INLINE int64_t place(int64_t k) const {
-    int64_t c = k / (d.r * d.s), down = k / d.s % d.r * d.dilationH;
-    return ((c * phases + down % phases) * d.s + k % d.s) * block() + down / phases * q;
+    int64_t c = k / (d.r * d.s), s = k % d.s, down = k / d.s % d.r * d.dilationH;
+    int64_t row = (c * phases + down % phases) * copies * block() + down / phases * pitch;
+    return row + (copies > 1 ? s * block() : shift(s));
   }
+  // Where pixel j of a strip stands, from there.
+  INLINE int64_t pixel(int64_t j) const { return pitch == q ? j : j / q * pitch + j % q; }
 
   // Stages the strip whose results begin at row p0, of x [channels, h, w]; `line` has room for lines().
   INLINE void stage(T* to, T* line, const T* x, int64_t p0) const {
-    int64_t count = min(rows, p - p0) + halo, pitch = across * slot;
-    memset(line + count * pitch, 0, sizeof(Vec<T>)); // a move may read a vector further
+    int64_t count = min(rows, p - p0) + halo, length = across * slot;
+    if (copies > 1) memset(line + count * length, 0, sizeof(Vec<T>)); // a move may read a vector further
     for (int64_t c = 0; c < channels; c++)
       for (int64_t f = 0; f < phases; f++) {
+        T* lines = copies > 1 ? line : to;
         for (int64_t t = 0; t < count; t++) {
           int64_t h = (p0 + t) * d.strideH + f - d.padH;
-          T* at = line + t * pitch;
+          T* at = lines + t * length;
           if (h >= 0 && h < d.h) stageLine(at, x + (c * d.h + h) * d.w, d.w, d.padW, d.strideW, across, slot);
-          else memset(at, 0, size_t(pitch) * sizeof(T));
+          else memset(at, 0, size_t(length) * sizeof(T));
         }
-        for (int64_t s = 0; s < d.s; s++, to += block()) {
-          const T* from = line + s * d.dilationW % across * slot + s * d.dilationW / across;
-          // What a row's last move writes too much, the next row overwrites, or the next block.
-          for (int64_t t = 0; t < count; t++)
-            for (int64_t e = 0; e < q; e += width<T>) store(to + t * q + e, load(from + t * pitch + e));
-        }
+        if (copies > 1)
+          for (int64_t s = 0; s < d.s; s++) {
+            T* copy = to + s * block();
+            const T* from = line + shift(s);
+            // What a row's last move writes too much, the next row overwrites, or the next block.
+            for (int64_t t = 0; t < count; t++, copy += q, from += length)
+              for (int64_t e = 0; e < q; e += width<T>) store(copy + e, load(from + e));
+          }
+        to += copies * block();
       }
   }
+
+private:
+  // Where column s of the window begins in a line.
+  INLINE int64_t shift(int64_t s) const { return s * d.dilationW % across * slot + s * d.dilationW / across; }
 };
 
-// y[R, count] = bias + sum over k of w[k][R] x[taps[k] + .], count in V vectors.
+// y[R, count] = bias + sum over k of w[k][R] x[taps[k] + .], count in V vectors; the second one stands `second` on.
 template <class T, int R, int V>
-[[gnu::noinline]] static void stemTile(int64_t depth, const T* w, const T* x, const int64_t* taps, T* y, int64_t ldy,
-                                       const T* bias, int64_t count) {
+[[gnu::noinline]] static void stemTile(int64_t depth, const T* w, const T* x, int64_t second, const int64_t* taps, T* y,
+                                       int64_t ldy, const T* bias, int64_t count) {
+  static_assert(V <= 2);
   constexpr int W = width<T>;
   Vec<T> acc[R][V];
 #pragma GCC unroll 16
@@ -100,7 +115,7 @@ template <class T, int R, int V>
     const T* from = x + taps[k];
     Vec<T> pixels[V];
 #pragma GCC unroll 4
-    for (int v = 0; v < V; v++) pixels[v] = load(from + v * W);
+    for (int v = 0; v < V; v++) pixels[v] = load(from + v * second);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
       Vec<T> wi = splat(w[i]);
@@ -117,7 +132,7 @@ template <class T, int R, int V>
 }
 
 template <class T>
-using StemTile = void (*)(int64_t, const T*, const T*, const int64_t*, T*, int64_t, const T*, int64_t);
+using StemTile = void (*)(int64_t, const T*, const T*, int64_t, const int64_t*, T*, int64_t, const T*, int64_t);
 
 template <class T> INLINE StemTile<T> stemTileFor(int64_t rows, int64_t vectors) {
   return [&]<int... I>(std::integer_sequence<int, I...>) {
@@ -153,9 +168,9 @@ template <class T> static void conv2dStem(T* y, const T* x, const T* w, const T*
       for (int64_t i = 0; i < og; i += rows) {
         int64_t height = min(rows, og - i);
         for (int64_t j = 0; j < pixels; j += panelCols<T>) {
-          int64_t count = min(panelCols<T>, pixels - j), vectors = ceilDiv(count, width<T>);
-          stemTileFor<T>(height, vectors)(k, packed + (g * og + i) * k, staged + j, taps, to + i * pq + j, pq,
-                                          b ? b + g * og + i : nullptr, count);
+          int64_t count = min(panelCols<T>, pixels - j), vectors = ceilDiv(count, width<T>), at = stem.pixel(j);
+          stemTileFor<T>(height, vectors)(k, packed + (g * og + i) * k, staged + at, stem.pixel(j + width<T>) - at,
+                                          taps, to + i * pq + j, pq, b ? b + g * og + i : nullptr, count);
         }
       }
     }
@@ -182,9 +197,9 @@ template <class T, int N, int D = 1> INLINE void foldLanes(Vec<T>* x) {
   }
 }
 
-// sums[R][K], padded to whole vectors, += dy[R, pixels] by the pixels of K taps, over pictures dyStep and xStep apart.
+// sums[R][K], padded to whole vectors, += dy[R, pixels] by the pixels of K taps, over runs dyStep and xStep apart.
 template <class T, int R, int K>
-[[gnu::noinline]] static void stemGradTile(int64_t pictures, int64_t pixels, const T* dy, int64_t dyStep, int64_t ldy,
+[[gnu::noinline]] static void stemGradTile(int64_t runs, int64_t pixels, const T* dy, int64_t dyStep, int64_t ldy,
                                            const T* x, int64_t xStep, const int64_t* taps, T* sums) {
   constexpr int W = width<T>;
   Vec<T> acc[R * K];
@@ -204,7 +219,7 @@ template <class T, int R, int K>
       for (int k = 0; k < K; k++) acc[i * K + k] = fma(g, of[k], acc[i * K + k]);
     }
   };
-  for (int64_t n = 0; n < pictures; n++, dy += dyStep) {
+  for (int64_t n = 0; n < runs; n++, dy += dyStep) {
     int64_t j = 0;
     for (; j + W <= pixels; j += W) step([](const T* p) __attribute__((always_inline)) { return load(p); }, j);
     if (int64_t rest = pixels - j; rest > 0)
@@ -239,10 +254,12 @@ template <class T> static void conv2dGradWStem(T* dw, const T* dy, const T* x, c
     weights[e] = (e / (d.r * d.s) * d.r + e % d.r) * d.s + e / d.r % d.s;
     taps[e] = stem.place(weights[e]);
   }
-  // What is staged at once: a strip, or some pictures of one strip, that sums are worth folding for. Parts of the batch
-  // of each group are so many of these each.
+  // What is staged at once: a strip, or some pictures of one strip, that sums are worth folding for.
+  // A tile of sums goes through it in runs, pictures or rows.
+  // Parts of the batch of each group are so many of these each.
   int64_t apart = roundUp(stem.size(), width<T>); // from one picture's stage to the next
-  int64_t together = strips > 1 ? 1 : max(1, min(d.n, min(stemStage<T> / apart, ceilDiv(1024, pq))));
+  bool byRow = stem.pitch != stem.q;
+  int64_t together = strips > 1 || byRow ? 1 : max(1, min(d.n, min(stemStage<T> / apart, ceilDiv(1024, pq))));
   int64_t all = ceilDiv(d.n, together) * strips;
   int64_t wanted = min(tasksWanted, int64_t(d.flops() / 2 / macsWorthwhile) + 1);
   int64_t most = min(min(ceilDiv(wanted, d.groups), all), partialMost<T> / (d.groups * tiles * room));
@@ -257,15 +274,16 @@ template <class T> static void conv2dGradWStem(T* dw, const T* dy, const T* x, c
       memset(partial + e * tiles * room, 0, size_t(tiles * room) * sizeof(T));
       for (int64_t t = first; t < min(all, first + each); t++) {
         int64_t n = t / strips * together, pictures = min(together, d.n - n);
-        int64_t p0 = t % strips * stem.rows, pixels = min(stem.rows, stem.p - p0) * stem.q;
+        int64_t p0 = t % strips * stem.rows, height = min(stem.rows, stem.p - p0);
         for (int64_t f = 0; f < pictures; f++)
           stem.stage(staged + f * apart, line, x + ((n + f) * d.c + g * stem.channels) * d.h * d.w, p0);
         const T* from = dy + (n * d.o + g * og) * pq + p0 * stem.q;
         T* sums = partial + e * tiles * room;
         for (int64_t i = 0; i < og; i += rows)
           for (int64_t j = 0; j < k; j += columns, sums += room)
-            stemGradTileFor<T>(min(rows, og - i), min(columns, k - j))(pictures, pixels, from + i * pq, d.o * pq, pq,
-                                                                       staged, apart, taps + j, sums);
+            stemGradTileFor<T>(min(rows, og - i), min(columns, k - j))(
+                byRow ? height : pictures, byRow ? stem.q : height * stem.q, from + i * pq, byRow ? stem.q : d.o * pq,
+                pq, staged, byRow ? stem.pitch : apart, taps + j, sums);
       }
     }
   });

@@ -81,6 +81,7 @@ checkOp<[Conv2dOptions]>("conv2d", {
       stride: [3, 4],
       dilation: [2, 3],
     }),
+    "few channels, rows of whole vectors": of([2, 3, 9, 64], [5, 3, 3, 3], { stride: 2, padding: 1 }),
     "strips of a picture": of([1, 4, 40, 54], [2, 4, 3, 15]),
     'padding "same"': of([1, 2, 6, 7], [3, 2, 3, 5], { padding: "same" }),
     'padding "same", even kernel': of([1, 2, 6, 7], [3, 2, 4, 2], { padding: "same", dilation: [1, 3] }),
