@@ -33,7 +33,7 @@
       "target_name": "napier",
       "sources": [
         "native/operand.cc", "native/buffer.cc", "native/parallel.cc", "native/stream.cc", "native/cpu.cc",
-        "native/call.cc", "native/capture.cc", "native/elementwise.cc", "native/plan.cc", "native/watch.cc",
+        "native/call.cc", "native/capture.cc", "native/chains.cc", "native/elementwise.cc", "native/plan.cc", "native/watch.cc",
         "native/node/env.cc", "native/node/capturing.cc", "native/node/watching.cc", "native/node/addon.cc"
       ],
       "defines": ["NAPI_VERSION=8"],

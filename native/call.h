@@ -157,6 +157,12 @@ private:
   std::vector<T> longer;
 };
 
+// Some of the elements that an elementwise call makes (elementwise.h): whole rows of `inner`, from element `begin` on.
+// Operand o crosses a row in steps of step[o], and comes to the next in outer[o].
+struct Rows {
+  int64_t inner = 1, outer[3] = {1, 1, 1}, step[3] = {1, 1, 1};
+};
+
 template <class DTypes, class Sig> class Call;
 template <class DTypes, class... A> class Call<DTypes, void(A...)> {
 public:
@@ -205,6 +211,31 @@ public:
     });
     return true;
   }
+  // run() in parts, of an elementwise op: whether its inputs hold values (else its outputs fail), then the elements.
+  bool begin() {
+    std::shared_ptr<const Failure> bad;
+    uses.each([&](Use use) {
+      if (!bad && use.role != Role::out) bad = use.buffer->whyFailed();
+    });
+    if (bad) return failOutputs(bad, false), false;
+    uses.each([](Use use) {
+      if (use.role == Role::out) use.buffer->clearFailure();
+    });
+    return true;
+  }
+  static constexpr bool hasParts = [] {
+    using Last = Plain<std::tuple_element_t<sizeof...(A) - 1, std::tuple<A...>>>;
+    const int operands = (0 + ... + (Arg<A>::role != Role::none)), integers = (0 + ... + std::is_same_v<Plain<A>, int64_t>);
+    return operands <= 3 && !hasLists &&
+           ((std::is_same_v<Last, int64_t> && integers == 1) || (std::is_same_v<Last, BroadcastSize> && integers == 0));
+  }();
+  void part(const Table& table, const Rows& rows, int64_t begin, int64_t count) const {
+    if constexpr (hasParts) {
+      Call some(*this, rows, begin, count);
+      Fault none;
+      some.invoke(table, none);
+    }
+  }
   // All that the call wrote fails: what a look at its results answers.
   void reject(std::shared_ptr<const Failure> why) { failOutputs(std::move(why), true); }
 
@@ -249,6 +280,28 @@ private:
     Buffer* buffer;
     Role role;
   };
+  // Part of another call.
+  Call(const Call& all, const Rows& rows, int64_t begin, int64_t count)
+      : info(all.info), args(all.args), dtype(all.dtype), kernel(all.kernel) {
+    int operand = 0;
+    auto narrow = [&](auto& a) {
+      using Type = Plain<decltype(a)>;
+      if constexpr (std::is_same_v<Type, BroadcastSize>) {
+        a.rank = 2;
+        a.extent[0] = count / rows.inner, a.extent[1] = rows.inner;
+        for (int o = 0; o < 2; o++) a.stride[o][0] = rows.outer[1 + o], a.stride[o][1] = rows.step[1 + o];
+      } else if constexpr (std::is_same_v<Type, int64_t>) {
+        a = count;
+      } else if constexpr (std::is_base_of_v<View, Type>) {
+        const int64_t at = begin / rows.inner * rows.outer[operand++];
+        a.data = static_cast<const char*>(a.data) + at * sizeOf(a.dtype);
+      } else if constexpr (std::is_base_of_v<MutableView, Type>) {
+        const int64_t at = begin / rows.inner * rows.outer[operand++];
+        a.data = static_cast<char*>(a.data) + at * sizeOf(a.dtype);
+      }
+    };
+    std::apply([&](auto&... a) { (narrow(a), ...); }, args);
+  }
   const OpInfo<void(A...)>* info;
   std::tuple<Plain<A>...> args;
   Few<Use, 8> uses;

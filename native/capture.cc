@@ -67,6 +67,7 @@ double Capture::scalar(int argument, int64_t bits) {
 }
 
 void Capture::use(Buffer* buffer, Role role) {
+  uses.push_back({buffer, role});
   Known& how = know(buffer, Kind::outside);
   int now = int(steps.size());
   if (how.first < 0) {
@@ -101,10 +102,13 @@ void Capture::recordGuard(std::string sentence, const std::vector<Operand>& look
   std::vector<Given> arguments(2);
   arguments[0].list = looked;
   arguments[1].list = kept;
-  push({"guard", &sentences.back(), prepare, std::move(arguments), 0, false, nullptr});
+  push({"guard", &sentences.back(), prepare, std::move(arguments), 0, false, std::move(uses), nullptr});
 }
 
-void Capture::push(Step step) { steps.push_back(std::move(step)); }
+void Capture::push(Step step) {
+  steps.push_back(std::move(step));
+  uses.clear();
+}
 
 // ---- Planning
 
@@ -149,6 +153,11 @@ int64_t Capture::plan() {
     if (!how.inBlock || how.first != int(i)) continue;
     if (const Buffer* x = takenBy(i)) takes.emplace(y, x);
   }
+  // Calls that run together count as one point in time: only `takes` may use memory again among them.
+  std::vector<int> begin(steps.size()), end(steps.size());
+  for (int i = 0; i < int(steps.size()); i++) begin[size_t(i)] = end[size_t(i)] = i;
+  for (const Chain& chain : chains)
+    for (int i = chain.first; i <= chain.last; i++) begin[size_t(i)] = chain.first, end[size_t(i)] = chain.last;
   std::vector<Lifetime> lifetimes;
   std::unordered_map<const Buffer*, size_t> placed;
   for (auto& [buffer, how] : pieces) {
@@ -156,11 +165,11 @@ int64_t Capture::plan() {
     auto taken = takes.find(buffer);
     if (taken == takes.end()) {
       placed[buffer] = lifetimes.size();
-      lifetimes.push_back({aligned(buffer->bytes()), how->first, how->last});
+      lifetimes.push_back({aligned(buffer->bytes()), begin[size_t(how->first)], end[size_t(how->last)]});
     } else {
       const size_t place = placed.at(taken->second);
       placed[buffer] = place;
-      lifetimes[place].last = how->last;
+      lifetimes[place].last = end[size_t(how->last)];
     }
   }
   int64_t bytes = planMemory(lifetimes);
@@ -170,6 +179,7 @@ int64_t Capture::plan() {
 
 void Capture::finish(const Capture* shared) {
   refuseReplaced();
+  findChains();
   for (auto& [buffer, how] : known) {
     if (how.kind != Kind::inside || buffer->references.load() == 1) continue;
     giveMemory(buffer);
@@ -221,11 +231,20 @@ Capture::Companions Capture::watched(Watch& watch, const std::vector<std::unique
 
 void Capture::run(const Table& table, const std::vector<std::unique_ptr<Prepared>>& fresh, const Companions& companions,
                   const Submitter& who) const {
-  size_t next = 0, at = 0;
-  for (const Step& step : steps) {
+  std::vector<Prepared*> calls;
+  size_t next = 0;
+  for (const Step& step : steps) calls.push_back(step.changes ? fresh[next++].get() : step.ready.get());
+  auto chain = chains.begin();
+  for (size_t i = 0; i < calls.size(); i++) {
     if (who.cancelled.load(std::memory_order_acquire)) return;
-    Watched* watched = companions.empty() ? nullptr : companions[at++].get();
-    (step.changes ? *fresh[next++] : *step.ready).run(table, watched);
+    if (!companions.empty()) {
+      calls[i]->run(table, companions[i].get());
+    } else if (chain != chains.end() && chain->first == int(i)) {
+      runChain(*chain, calls, table);
+      i = size_t(chain++->last);
+    } else {
+      calls[i]->run(table, nullptr);
+    }
   }
 }
 
@@ -235,12 +254,22 @@ void Capture::stamp(uint64_t position) const {
 }
 
 Capture::Memory Capture::memory() const {
-  return {int64_t(steps.size()), int64_t(scalars.size()), block ? block->bytes() : 0, unplanned, own};
+  int64_t calls = int64_t(steps.size());
+  for (const Chain& chain : chains) calls -= chain.last - chain.first;
+  return {calls, int64_t(scalars.size()), block ? block->bytes() : 0, unplanned, own};
 }
 
 std::vector<std::string> Capture::names() const {
   std::vector<std::string> all;
-  for (const Step& step : steps) all.push_back(step.name);
+  auto chain = chains.begin();
+  for (size_t i = 0; i < steps.size(); i++) {
+    if (chain == chains.end() || chain->first != int(i)) {
+      all.push_back(steps[i].name);
+    } else {
+      all.push_back(chain->name);
+      i = size_t(chain++->last);
+    }
+  }
   return all;
 }
 

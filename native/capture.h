@@ -3,7 +3,8 @@
 //
 // While an environment records, nothing runs and nothing is allocated: alloc() answers buffers without memory, calls are
 // checked and kept with their arguments as they were given. finish() looks which of those buffers JavaScript still holds
-// (they get memory of their own), lays the others into one block by their lifetimes, and prepares the calls.
+// (they get memory of their own), finds the calls that run together, lays the other buffers into one block by their
+// lifetimes, and prepares the calls.
 #pragma once
 #include <deque>
 #include <memory>
@@ -22,6 +23,9 @@ struct Prepared {
   virtual void run(const Table& table, Watched* watched) = 0; // watched: null unless somebody watches
   virtual double flops() const { return 0; }
   virtual int64_t bytes() const { return 0; }
+  // run() in parts, of an elementwise call: see call.h.
+  virtual bool begin() { return false; }
+  virtual void part(const Table&, const Rows&, int64_t, int64_t) const {}
 };
 template <class DTypes, class Sig> struct PreparedCall final : Prepared {
   Call<DTypes, Sig> call;
@@ -32,6 +36,10 @@ template <class DTypes, class Sig> struct PreparedCall final : Prepared {
   }
   double flops() const override { return call.flops(); }
   int64_t bytes() const override { return call.bytes(); }
+  bool begin() override { return call.begin(); }
+  void part(const Table& table, const Rows& rows, int64_t begin, int64_t count) const override {
+    call.part(table, rows, begin, count);
+  }
 };
 using Prepare = std::unique_ptr<Prepared> (*)(const void* op, Source& source);
 
@@ -93,6 +101,18 @@ private:
     bool inBlock = false;
     int64_t offset = -1; // in the block
   };
+  // What a call does to a buffer.
+  struct Use {
+    Buffer* buffer;
+    Role role;
+  };
+  // Elementwise calls [first, last] of `count` elements, which run together through the cache.
+  struct Chain {
+    int first, last;
+    int64_t count, block; // elements, and how many at a time: whole rows of every call
+    std::vector<Rows> rows;
+    std::string name;
+  };
   struct Step {
     const char* name;
     const void* op;
@@ -100,6 +120,7 @@ private:
     std::vector<Given> arguments;
     uint32_t tag;
     bool changes; // has numbers that change
+    std::vector<Use> uses;
     std::unique_ptr<Prepared> ready;
   };
   class Recorder;
@@ -109,10 +130,15 @@ private:
   void use(Buffer* buffer, Role role);
   void push(Step step);
   void refuseReplaced() const;
+  bool independent(const Step& a, const Step& b) const;
+  void findChains();
+  void runChain(const Chain& chain, const std::vector<Prepared*>& calls, const Table& table) const;
   const Buffer* takenBy(size_t i) const;
   int64_t plan();
 
   std::vector<Step> steps;
+  std::vector<Chain> chains; // in order
+  std::vector<Use> uses;     // of the call that is being recorded
   std::unordered_map<Buffer*, Known> known; // each with a reference of ours
   std::deque<std::string> sentences; // of guards: their `op`
   std::vector<double> scalars;
@@ -157,7 +183,7 @@ template <class DTypes, class Sig> void Capture::record(const OpInfo<Sig>& op, S
   Prepare prepare = [](const void* o, Source& s) -> std::unique_ptr<Prepared> {
     return std::make_unique<PreparedCall<DTypes, Sig>>(*static_cast<const OpInfo<Sig>*>(o), s);
   };
-  push({op.name, &op, prepare, std::move(recorder.arguments), tag, recorder.changes, nullptr});
+  push({op.name, &op, prepare, std::move(recorder.arguments), tag, recorder.changes, std::move(uses), nullptr});
 }
 
 // One replay on its way through the stream.

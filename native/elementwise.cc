@@ -54,4 +54,36 @@ bool mayTake(const char* op, const std::vector<Given>& call, size_t argument) {
   return isWhole(call, argument - 1) && (call[3 - argument].buffer != x || isWhole(call, 2 - argument));
 }
 
+bool rowsOf(const char* op, const std::vector<Given>& call, Rows& rows) {
+  const Walk walk = walkOf(op);
+  rows = {};
+  if (walk != Walk::broadcast) return walk == Walk::whole;
+  const size_t rank = size_t(call[3].number);
+  int64_t inner = 1, outer = 1, step[2] = {1, 1}, across[2] = {0, 0}; // from the last dimension on
+  bool begun = false, crossed = false;
+  for (size_t d = rank; d-- > 0;) {
+    const int64_t extent = int64_t(call[4 + d].number);
+    if (extent == 1) continue;
+    const int64_t stride[2] = {int64_t(call[4 + rank + d].number), int64_t(call[4 + 2 * rank + d].number)};
+    if (!begun) {
+      inner = extent, step[0] = stride[0], step[1] = stride[1], begun = true;
+    } else if (!crossed && stride[0] == inner * step[0] && stride[1] == inner * step[1]) {
+      inner *= extent;
+    } else if (!crossed) {
+      outer = extent, across[0] = stride[0], across[1] = stride[1], crossed = true;
+    } else if (stride[0] == outer * across[0] && stride[1] == outer * across[1]) {
+      outer *= extent;
+    } else {
+      return false;
+    }
+  }
+  if (!crossed) { // one row, that can be cut anywhere
+    for (int o = 0; o < 2; o++) across[o] = step[o];
+    inner = 1;
+  }
+  rows.inner = rows.outer[0] = inner;
+  for (int o = 0; o < 2; o++) rows.outer[1 + o] = across[o], rows.step[1 + o] = step[o];
+  return true;
+}
+
 } // namespace napier

@@ -17,4 +17,7 @@ Walk walkOf(const char* op);
 // Whether the call's result may take the memory of operand `argument`: as many bytes an element, in the same order.
 bool mayTake(const char* op, const std::vector<Given>& call, size_t argument);
 
+// The call's elements as rows, where one stride crosses the rows of each operand; false: they have no such form.
+bool rowsOf(const char* op, const std::vector<Given>& call, Rows& rows);
+
 } // namespace napier

@@ -7,20 +7,23 @@ import {
   capture,
   cat,
   crossEntropy,
+  embedding,
   manualSeed,
   matmul,
   memory,
   nn,
+  noGrad,
   ones,
   optim,
+  profile,
   randn,
   scope,
   type Tensor,
   tensor,
   zeros,
 } from "napier";
-import { describe, expect, test } from "vitest";
-import { k } from "#lib/native.js";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { addon, k } from "#lib/native.js";
 import { empty } from "#lib/tensor.js";
 
 const bits = (t: Tensor) => Array.from(new Uint32Array(t.dataSync().buffer));
@@ -365,6 +368,103 @@ describe("memory", () => {
     step.free();
     expect(memory().liveBytes).toBeLessThan(after.liveBytes);
     expect((await step(x)).itemSync()).toBeGreaterThan(1000); // and records anew
+  });
+});
+
+describe("elementwise calls run together", () => {
+  const at = randn([8, 16, 160]); // 20,480 elements
+  const [scale, shift] = [randn([8, 16, 1]), randn([160])];
+
+  test("names tell which, and intermediates that are read again are there", async () => {
+    const fn = (x: Tensor) => {
+      const h = x.mul(scale).add(1.5);
+      const y = h.silu();
+      const total = y.sum(); // what comes between may stand behind
+      return [y.mul(h).sub(x), total, h.sum()];
+    };
+    const step = capture(fn, { warmup: 0 });
+    expect((await step(at)).map(bits)).toEqual(fn(at).map(bits));
+    expect(step.ops.slice(0, 2)).toEqual(["fused(mul,addScalar,silu,mul,sub)", "sum"]);
+    expect(step.memory!.calls).toBe(step.ops.length);
+  });
+
+  test("with the bits of single calls, on every ISA: comparisons, gradients, odd sizes, both dtypes, numbers that change", async () => {
+    const isa = addon.isa();
+    onTestFinished(() => void addon.isa(isa));
+    for (const each of addon.isas())
+      for (const dtype of ["float32", "float64"] as const) {
+        addon.isa(each);
+        const n = dtype === "float32" ? 40_001 : 16_385;
+        const w = randn([n], { dtype, requiresGrad: true });
+        const optimizer = new optim.SGD([w], { lr: 0.1 });
+        let by = 0.5;
+        const fn = (x: Tensor) => {
+          optimizer.zeroGrad();
+          const y = x.mul(w).tanh().add(x).leakyRelu(0.2).sub(w.sigmoid());
+          const kept = y.greater(x).to(dtype).mul(y);
+          kept.square().mean().backward();
+          optimizer.step();
+          return [kept, w.grad!];
+        };
+        const [first, x] = [w.detach().clone(), randn([n], { dtype })];
+        const all = async (step: (x: Tensor) => Tensor[] | Promise<Tensor[]>) => {
+          noGrad(() => w.copy_(first));
+          const seen: unknown[] = [];
+          for (let i = 0; i < 3; i++) {
+            optimizer.paramGroups[0]!.lr = by / (i + 1);
+            seen.push(
+              (await step(x)).map((t) => Array.from(t.dataSync(dtype))),
+              Array.from(w.dataSync(dtype)),
+            );
+          }
+          return seen;
+        };
+        by = 0.25;
+        const step = capture(fn, { warmup: 0 });
+        expect(await all(step)).toEqual(await all(fn));
+        expect(step.ops.filter((op) => op.startsWith("fused(")).length).toBeGreaterThanOrEqual(2);
+      }
+  });
+
+  test("never over a call that depends on one of them, nor in another order than their operands", async () => {
+    const square = randn([160, 160]);
+    const fn = (x: Tensor) => {
+      const a = x.mul(2);
+      const b = a.add(a.sum()); // needs all of a
+      const turned = b.transpose(0, 1);
+      const c = empty(x.shape, x.dtype);
+      k.add(c, b, turned, 2, 160, 160, 160, 1, 1, 160); // the second by columns
+      return [c.mul(b).add(shift), b.sub(turned).exp()];
+    };
+    const step = capture(fn, { warmup: 0 });
+    expect((await step(square)).map(bits)).toEqual(fn(square).map(bits));
+    expect(step.ops.indexOf("sum")).toBeGreaterThan(step.ops.indexOf("mulScalar"));
+  });
+
+  test("a failed input fails what depends on it, and nothing else of the chain", async () => {
+    const table = randn([4, 20_000]);
+    const fn = (ids: Tensor, x: Tensor) => {
+      const bad = embedding(ids, table).reshape([20_000]);
+      const good = x.mul(2).exp();
+      return [bad.mul(x), good.add(x)];
+    };
+    const step = capture(fn, { warmup: 0 });
+    const x = randn([20_000]);
+    for (const id of [1, 9, 2]) {
+      const [depends, good] = (await step(tensor([id], { dtype: "int32" }), x)) as [Tensor, Tensor];
+      if (id === 9) await expect(depends.data()).rejects.toThrow(/embedding/);
+      else expect(bits(depends)).toEqual(bits(fn(tensor([id], { dtype: "int32" }), x)[0]!));
+      expect(bits(good)).toEqual(bits(x.mul(2).exp().add(x)));
+    }
+  });
+
+  test("a profile sees each call on its own", async () => {
+    const step = capture((x: Tensor) => x.mul(2).tanh().add(x), { warmup: 0 });
+    const plain = bits(await step(at));
+    expect(step.ops).toEqual(["fused(mulScalar,tanh,add)"]);
+    const measured = await profile(async () => bits(await step(at)));
+    expect(measured.result).toEqual(plain);
+    expect(measured.ops.map(({ op }) => op)).toEqual(expect.arrayContaining(["mulScalar", "tanh", "add"]));
   });
 });
 
