@@ -4,6 +4,8 @@
 import { expect } from "../errors.js";
 import type { Tensor } from "../tensor.js";
 import { ReLU } from "./activation.js";
+import { Conv2d } from "./conv.js";
+import { Linear } from "./linear.js";
 import { type Layer, Module } from "./module.js";
 import { BatchNorm1d, BatchNorm2d, BatchNorm3d } from "./norm.js";
 
@@ -54,16 +56,16 @@ abstract class Container<M extends Module> extends Module implements Iterable<M>
   }
 }
 
-type AnyBatchNorm = BatchNorm1d | BatchNorm2d | BatchNorm3d;
-const BATCH_NORMS: readonly unknown[] = [BatchNorm1d, BatchNorm2d, BatchNorm3d];
+type Rectifying = BatchNorm1d | BatchNorm2d | BatchNorm3d | Conv2d | Linear;
+const RECTIFYING: readonly unknown[] = [BatchNorm1d, BatchNorm2d, BatchNorm3d, Conv2d, Linear];
 /** Whether a module's forward is its class's own: hooks replace it. */
 const untouched = (m: Module): boolean => !Object.hasOwn(m, "forward");
-const takesRelu = (m: Module, next: Module | undefined): m is AnyBatchNorm =>
-  next?.constructor === ReLU && BATCH_NORMS.includes(m.constructor) && untouched(m) && untouched(next);
+const takesRelu = (m: Module, next: Module | undefined): m is Rectifying =>
+  next?.constructor === ReLU && RECTIFYING.includes(m.constructor) && untouched(m) && untouched(next);
 
 /**
- * Layers one after the other. A batch normalisation with a ReLU behind it runs as one pass, with the same bits, unless one
- * of them has hooks.
+ * Layers one after the other. A batch normalisation, Conv2d or Linear with a ReLU behind it runs as one pass, with the same
+ * bits, unless one of them has hooks.
  *
  * @example
  * const net = new nn.Sequential(new nn.Linear(4, 8), new nn.ReLU(), new nn.Linear(8, 2));

@@ -128,9 +128,9 @@ export class Conv2d extends Convolution<Conv2dOptions> {
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dLayerOptions = {}) {
     super(inChannels, outChannels, 2, kernelSize, options);
   }
-  /** [n, in, h, w] to [n, out, p, q] */
-  forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options);
+  /** [n, in, h, w] to [n, out, p, q]; with { activation: "relu" } the relu of it, in the same pass and with its bits */
+  forward(x: Tensor, { activation = this.options.activation ?? null }: Pick<Conv2dOptions, "activation"> = {}): Tensor {
+    return conv2d(x, this.weight, this.bias, { ...this.options, activation });
   }
 }
 

@@ -62,6 +62,7 @@ interface Visit {
   x: Storage | undefined;
   y: Storage | undefined;
   residual: Storage | undefined;
+  activation: "relu" | null;
   ndim: number;
 }
 interface Traced {
@@ -95,7 +96,13 @@ function trace<M extends Module>(model: M, watched: readonly Module[], inputs: I
       try {
         const y = (Object.getPrototypeOf(m).forward as (...x: unknown[]) => Tensor).apply(m, given);
         const [x, tail] = given as [Tensor, BatchNormTail | undefined];
-        visits.set(m, { x: storageOf(x), y: storageOf(y), residual: storageOf(tail?.residual), ndim: y.ndim });
+        visits.set(m, {
+          x: storageOf(x),
+          y: storageOf(y),
+          residual: storageOf(tail?.residual),
+          activation: tail?.activation ?? null,
+          ndim: y.ndim,
+        });
         return y;
       } finally {
         current = outer;
@@ -129,6 +136,8 @@ interface Pair {
   layer: Layer;
   norm: Norm;
   relu: ReLU | null;
+  /** Whether the layer's own pass makes the relu. */
+  rectifies: boolean;
 }
 
 /** Each normalisation whose input is what a layer made and nobody else sees. */
@@ -143,12 +152,14 @@ function pairsOf({ visits, users }: Traced): Pair[] {
     return next && seen && [...seen].every((by) => by === m || by === next) ? next : undefined;
   };
   const pairs: Pair[] = [];
-  for (const [norm, { x, residual, ndim }] of visits) {
+  for (const [norm, { x, residual, activation, ndim }] of visits) {
     const layer = madeBy.get(x);
     if (!isNorm(norm) || !layer || !isLayer(layer) || follower(layer) !== norm || residual === x) continue;
     if (layer instanceof Linear && ndim !== 2) continue; // [n, c, l]: its features are the last axis, not the channels
-    const relu = follower(norm);
-    pairs.push({ layer, norm, relu: relu instanceof ReLU ? relu : null });
+    const next = follower(norm);
+    const relu = next instanceof ReLU ? next : null;
+    const able = layer instanceof Conv2d || layer instanceof Linear;
+    pairs.push({ layer, norm, relu, rectifies: able && !residual && (relu !== null || activation === "relu") });
   }
   return pairs;
 }
@@ -212,20 +223,31 @@ export function foldBatchNorm<M extends Module>(model: M, ...example: Inputs<M>)
   const watched = [...names.keys()].filter(
     (m) => untouched(m) && ((isLayer(m) && plainWeight(m)) || isNorm(m) || m.constructor === ReLU),
   );
-  const pairs = pairsOf(trace(model, watched, example)).map(({ layer, norm, relu }) => {
+  const pairs = pairsOf(trace(model, watched, example)).map(({ layer, norm, relu, rectifies }) => {
     const from = [layer.weight, layer.bias, norm.weight, norm.bias, norm.runningMean, norm.runningVar];
     const sources = from.flatMap((t) => (t ? [{ t, storage: t.storage, version: t.storage.version }] : []));
-    return { layer, norm, relu, sources, folded: foldedWeights(layer, norm) };
+    return { layer, norm, relu, rectifies, sources, folded: foldedWeights(layer, norm) };
   });
 
-  const enter = ({ layer, norm, relu, folded }: (typeof pairs)[number]) => {
+  const enter = ({ layer, norm, relu, rectifies, folded }: (typeof pairs)[number]) => {
     const own = { weight: layer.weight, bias: layer.bias };
     Object.assign(layer, { weight: folded[0], bias: folded[1] });
     const also: BatchNormTail = relu ? { activation: "relu" } : {};
-    override(norm, (y: Tensor, tail: BatchNormTail = {}) => finish(y, { ...tail, ...also }));
+    if (rectifies) {
+      const { forward } = Object.getPrototypeOf(layer) as Conv2d | Linear;
+      override(layer, (x: Tensor) => forward.call(layer as never, x, { activation: "relu" }));
+    }
+    override(norm, (y: Tensor, tail: BatchNormTail = {}) => {
+      if (!rectifies) return finish(y, { ...tail, ...also });
+      if (!tail.residual && (relu || tail.activation === "relu")) return y;
+      throw new Error(
+        `foldBatchNorm: ${names.get(norm)} is called otherwise than for the example (with a residual or without relu); fold the model anew`,
+      );
+    });
     if (relu) override(relu, (y: Tensor) => y);
     return () => {
       Object.assign(layer, own);
+      if (rectifies) restore(layer);
       restore(norm);
       if (relu) restore(relu);
     };

@@ -10,7 +10,7 @@ import { to } from "../ops/cast.js";
 import { arange, zeros } from "../ops/create.js";
 import { embedding } from "../ops/embedding.js";
 import { mul_ } from "../ops/inplace.js";
-import { linear } from "../ops/matmul.js";
+import { type LinearOpOptions, linear } from "../ops/matmul.js";
 import { unsqueeze } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
 import * as init from "./init.js";
@@ -77,9 +77,9 @@ export class Linear extends Module {
     resetLinear(this.weight, this.bias);
   }
 
-  /** [..., in] to [..., out] */
-  forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+  /** [..., in] to [..., out]; with { activation: "relu" } the relu of it, in the same pass and with its bits */
+  forward(x: Tensor, options: LinearOpOptions = {}): Tensor {
+    return linear(x, this.weight, this.bias, options);
   }
 
   protected override describe(): string {

@@ -50,6 +50,10 @@ export function expectFloat(op: string, t: Tensor): void {
   }
 }
 
+export function expectActivation(op: string, activation: "relu" | null): void {
+  expect(activation === null || activation === "relu", op, 'activation to be "relu" or null', `${activation}`);
+}
+
 export function expectSameDType(op: string, a: Tensor, b: Tensor): void {
   if (a.dtype !== b.dtype)
     throw new TypeError(

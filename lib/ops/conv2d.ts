@@ -6,7 +6,8 @@
  * Derivatives of any order exist (lib/ops/convolve.ts).
  */
 import type { Tensor } from "../tensor.js";
-import type { Pair } from "./common.js";
+import { expectActivation, type Pair } from "./common.js";
+import { exactConvolution } from "./convolutionMode.js";
 import { checkConvolution, convolve } from "./convolve.js";
 
 export type { Pair };
@@ -21,6 +22,8 @@ export interface Conv2dOptions {
   dilation?: Pair;
   /** Input and output channels in that many blocks, each convolved alone. Default 1. */
   groups?: number;
+  /** relu of the result, in the pass that writes it: the bits of conv2d(...).relu(). Default null. */
+  activation?: "relu" | null;
 }
 
 /**
@@ -37,28 +40,15 @@ export function conv2d(
   x: Tensor,
   w: Tensor,
   b: Tensor | null = null,
-  { stride = 1, padding = 0, dilation = 1, groups = 1 }: Conv2dOptions = {},
+  { stride = 1, padding = 0, dilation = 1, groups = 1, activation = null }: Conv2dOptions = {},
 ): Tensor {
+  expectActivation("conv2d", activation);
   const windows = checkConvolution("conv2d", 2, x, w, b, { stride, padding, dilation, groups });
   const [n, c, height, width] = windows.x.shape as [number, number, number, number];
   const [o, , r, s] = w.shape as [number, number, number, number];
   const [strideH, strideW] = windows.strides as [number, number];
   const [padH, padW] = windows.pads as [number, number];
   const [dilationH, dilationW] = windows.dilations as [number, number];
-  return convolve(windows.x, w, b, [
-    n,
-    c,
-    height,
-    width,
-    o,
-    r,
-    s,
-    strideH,
-    strideW,
-    padH,
-    padW,
-    dilationH,
-    dilationW,
-    groups,
-  ]);
+  const size = [n, c, height, width, o, r, s, strideH, strideW, padH, padW, dilationH, dilationW, groups] as const;
+  return convolve(windows.x, w, b, size, exactConvolution(), activation === "relu");
 }

@@ -11,6 +11,7 @@ import { expectFloat, expectSameDType, tupleOf } from "./common.js";
 import { exactConvolution } from "./convolutionMode.js";
 import { pad } from "./pad.js";
 import { sum } from "./reduce.js";
+import { reluGradient } from "./reluGradient.js";
 
 /** The fields of Conv2dSize: n c h w o r s strideH strideW padH padW dilationH dilationW groups. */
 export type Conv2dSize = readonly [
@@ -129,16 +130,29 @@ export function expectBias(op: string, x: Tensor, b: Tensor, o: number): void {
   expect(b.ndim === 1 && b.size === o, op, `a bias of shape [${o}]`, show(b.shape));
 }
 
-/** y[n, o, p, q] of x[n, c, h, w] and w[o, c / groups, r, s], with a bias [o] or none; `exact` holds for gradients too. */
-export function convolve(x: Tensor, w: Tensor, b: Tensor | null, size: Size, exact = exactConvolution()): Tensor {
+/**
+ * y[n, o, p, q] of x[n, c, h, w] and w[o, c / groups, r, s], with a bias [o] or none; relu of it where asked for. `exact`
+ * holds for gradients too.
+ */
+export function convolve(
+  x: Tensor,
+  w: Tensor,
+  b: Tensor | null,
+  size: Size,
+  exact = exactConvolution(),
+  relu = false,
+): Tensor {
   const y = empty(yShape(size), x.dtype);
-  k.conv2d(y, x, w, b, ...size, exact);
+  k.conv2d(y, x, w, b, ...size, exact, Number(relu));
   const biased = b !== null;
-  return record(y, "conv2d", { x, w, b }, { x, w }, (dy, { x, w }) => ({
-    x: () => gradX(dy, w, size, exact),
-    w: () => gradW(dy, x, size, exact),
-    b: biased ? () => sum(dy, [0, 2, 3]) : null,
-  }));
+  return record(y, "conv2d", { x, w, b }, { x, w, y: relu ? y : null }, (dy, { x, w, y }) => {
+    const own = y ? reluGradient(dy, y) : dy;
+    return {
+      x: () => gradX(own, w, size, exact),
+      w: () => gradW(own, x, size, exact),
+      b: biased ? () => sum(own, [0, 2, 3]) : null,
+    };
+  });
 }
 
 /** dx[n, c, h, w] of dy[n, o, p, q] and w: the transposed convolution. */

@@ -8,6 +8,7 @@ import { add, div, greater, greaterEqual, less, lessEqual, logicalAnd, mul, sub,
 import type { Operand } from "./binary.js";
 import { isFloat } from "./common.js";
 import { zerosLike } from "./create.js";
+import { reluComposed } from "./reluGradient.js";
 import { step, type Unary, unary, unary1, unary2 } from "./unary.js";
 
 /** -x */
@@ -41,7 +42,7 @@ export const sigmoid: Unary = unary("sigmoid", "y", (dy, y) => mul(dy, mul(y, su
 /** The error function: 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x. */
 export const erf: Unary = unary("erf", "x", (dy, x) => mul(dy, mul(exp(mul(mul(x, x), -1)), 2 / Math.sqrt(Math.PI))));
 /** max(x, 0) */
-export const relu: Unary = unary("relu", "y", (dy, y) => where(greater(y, 0), dy, 0));
+export const relu: Unary = unary("relu", "y", reluComposed);
 /** x sigmoid(x) (Elfwing et al. 2017, "swish") */
 export const silu: Unary = unary("silu", "x", (dy, x) => mul(dy, mul(sigmoid(x), add(mul(x, sub(1, sigmoid(x))), 1))));
 const softplusOf = unary("softplus", "x", (dy, x) => mul(dy, sigmoid(x)));

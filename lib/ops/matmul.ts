@@ -6,8 +6,9 @@ import { expect, ShapeError, show } from "../errors.js";
 import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
-import { broadcastShapes, expectFloat, expectSameDType } from "./common.js";
+import { broadcastShapes, expectActivation, expectFloat, expectSameDType } from "./common.js";
 import { sumTo } from "./reduce.js";
+import { reluGradient } from "./reluGradient.js";
 import { expand, reshape } from "./shape.js";
 
 interface Gemm {
@@ -29,91 +30,95 @@ function gemm(
   bias: Tensor | null,
   s: Gemm,
   shape: readonly number[] = [s.batch, s.m, s.n],
+  relu = false,
 ): Tensor {
   const y = empty(shape, a.dtype);
   const strideA = s.batchA ? s.m * s.k : 0;
   const strideB = s.batchB ? s.k * s.n : 0;
-  k.gemm(y, a, b, bias, s.batch, s.m, s.n, s.k, Number(s.transA), Number(s.transB), strideA, strideB);
+  k.gemm(y, a, b, bias, s.batch, s.m, s.n, s.k, Number(s.transA), Number(s.transB), strideA, strideB, Number(relu));
   const biasShape = bias?.shape;
-  return record(y, "matmul", { a, b, bias }, { a, b }, (dy, { a, b }) => ({
-    a: () => {
-      const own = s.batchA ? a.shape : undefined;
-      // da = dy b^T; where a is stored transposed, da^T = b dy^T
-      const da = s.transA
-        ? gemm(
-            b,
-            dy,
-            null,
-            {
-              ...s,
-              m: s.k,
-              n: s.m,
-              k: s.n,
-              transA: s.transB,
-              transB: true,
-              batchA: s.batchB,
-              batchB: true,
-            },
-            own,
-          )
-        : gemm(
-            dy,
-            b,
-            null,
-            {
-              ...s,
-              m: s.m,
-              n: s.k,
-              k: s.n,
-              transA: false,
-              transB: !s.transB,
-              batchA: true,
-              batchB: s.batchB,
-            },
-            own,
-          );
-      return own ? da : reshape(sumTo(da, [1, da.shape[1]!, da.shape[2]!]), a.shape);
-    },
-    b: () => {
-      const own = s.batchB ? b.shape : undefined;
-      // db = a^T dy; where b is stored transposed, db^T = dy^T a
-      const db = s.transB
-        ? gemm(
-            dy,
-            a,
-            null,
-            {
-              ...s,
-              m: s.n,
-              n: s.k,
-              k: s.m,
-              transA: true,
-              transB: s.transA,
-              batchA: true,
-              batchB: s.batchA,
-            },
-            own,
-          )
-        : gemm(
-            a,
-            dy,
-            null,
-            {
-              ...s,
-              m: s.k,
-              n: s.n,
-              k: s.m,
-              transA: !s.transA,
-              transB: false,
-              batchA: s.batchA,
-              batchB: true,
-            },
-            own,
-          );
-      return own ? db : reshape(sumTo(db, [1, db.shape[1]!, db.shape[2]!]), b.shape);
-    },
-    bias: biasShape ? () => sumTo(dy, biasShape) : null,
-  }));
+  return record(y, "matmul", { a, b, bias }, { a, b, y: relu ? y : null }, (given, { a, b, y }) => {
+    const dy = y ? reluGradient(given, y) : given;
+    return {
+      a: () => {
+        const own = s.batchA ? a.shape : undefined;
+        // da = dy b^T; where a is stored transposed, da^T = b dy^T
+        const da = s.transA
+          ? gemm(
+              b,
+              dy,
+              null,
+              {
+                ...s,
+                m: s.k,
+                n: s.m,
+                k: s.n,
+                transA: s.transB,
+                transB: true,
+                batchA: s.batchB,
+                batchB: true,
+              },
+              own,
+            )
+          : gemm(
+              dy,
+              b,
+              null,
+              {
+                ...s,
+                m: s.m,
+                n: s.k,
+                k: s.n,
+                transA: false,
+                transB: !s.transB,
+                batchA: true,
+                batchB: s.batchB,
+              },
+              own,
+            );
+        return own ? da : reshape(sumTo(da, [1, da.shape[1]!, da.shape[2]!]), a.shape);
+      },
+      b: () => {
+        const own = s.batchB ? b.shape : undefined;
+        // db = a^T dy; where b is stored transposed, db^T = dy^T a
+        const db = s.transB
+          ? gemm(
+              dy,
+              a,
+              null,
+              {
+                ...s,
+                m: s.n,
+                n: s.k,
+                k: s.m,
+                transA: true,
+                transB: s.transA,
+                batchA: true,
+                batchB: s.batchA,
+              },
+              own,
+            )
+          : gemm(
+              a,
+              dy,
+              null,
+              {
+                ...s,
+                m: s.k,
+                n: s.n,
+                k: s.m,
+                transA: !s.transA,
+                transB: false,
+                batchA: s.batchA,
+                batchB: true,
+              },
+              own,
+            );
+        return own ? db : reshape(sumTo(db, [1, db.shape[1]!, db.shape[2]!]), b.shape);
+      },
+      bias: biasShape ? () => sumTo(dy, biasShape) : null,
+    };
+  });
 }
 
 /** Options of matmul. */
@@ -176,8 +181,20 @@ function refuse(a: Tensor, b: Tensor, transA: boolean, transB: boolean, inner: n
   throw new ShapeError(`matmul: expected inner dimensions that agree, got ${shown} (${inner} and ${innerB})`);
 }
 
+/** Options of linear. */
+export interface LinearOpOptions {
+  /** relu of the result, in the pass that writes it: the bits of linear(...).relu(). Default null. */
+  activation?: "relu" | null;
+}
+
 /** x[..., in] w[out, in]^T + bias[out], as nn.Linear computes it. */
-export function linear(x: Tensor, w: Tensor, bias: Tensor | null = null): Tensor {
+export function linear(
+  x: Tensor,
+  w: Tensor,
+  bias: Tensor | null = null,
+  { activation = null }: LinearOpOptions = {},
+): Tensor {
+  expectActivation("linear", activation);
   expectFloat("linear", x);
   expectSameDType("linear", x, w);
   expect(w.ndim === 2, "linear", "a weight of shape [out,in]", show(w.shape));
@@ -199,5 +216,6 @@ export function linear(x: Tensor, w: Tensor, bias: Tensor | null = null): Tensor
     bias,
     { batch: 1, m: sizeOfShape(lead), n, k: inner, transA: false, transB: true, batchA: true, batchB: true },
     [...lead, n],
+    activation === "relu",
   );
 }

@@ -115,28 +115,30 @@ INLINE void multiplyColumns(int64_t m, int64_t k, int64_t n, const A& a, const I
   multiply<T, Hold::shared, Hold::local>(m, n, k, a, ColumnsB<T>{columns}, c, cut);
 }
 
-template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d, int64_t exact) {
+template <class T>
+void conv2d(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d, int64_t exact, int64_t relu) {
   if (d.n == 0) return;
+  const T least = leastOf<T>(relu);
   bool depthwise = d.groups > 1 && d.c == d.groups;
   int64_t cg = d.c / d.groups, og = d.o / d.groups, k = cg * d.r * d.s, pq = d.p() * d.q();
   if constexpr (std::is_same_v<T, float>)
     if (int tile = winogradTile(d, d.n, cg, og, d.p(), d.q(), exact))
       return eachGroup(d, [&](int64_t g) {
         (tile == 4 ? winograd<4, T, false> : winograd<2, T, false>)(y + g * og * pq, x + g * cg * d.h * d.w,
-                                                                   w + g * og * k, b ? b + g * og : nullptr,
+                                                                   w + g * og * k, b ? b + g * og : nullptr, least,
                                                                    winogradSize(d));
       });
   Im2col<T> columns = columnsOf(x, d);
-  if (depthwise && Depthwise<T>(d).worthwhile()) return conv2dDepthwise(y, x, w, b, d);
-  if (depthwise || wasteful(columns)) return conv2dDirect(y, x, w, b, d);
-  if (stems<T>(d)) return conv2dStem(y, x, w, b, d);
+  if (depthwise && Depthwise<T>(d).worthwhile()) return conv2dDepthwise(y, x, w, b, least, d);
+  if (depthwise || wasteful(columns)) return conv2dDirect(y, x, w, b, least, d);
+  if (stems<T>(d)) return conv2dStem(y, x, w, b, least, d);
   TapSize t = forwardTaps(d);
   Strips strips = stripsOf<T>(t, stripLength<T>(t));
   if (byTaps<T>(t, strips, k)) {
     Scratch<Tap> taps(d.r * d.s);
     const int64_t from[2] = {0, listForward(taps, d, t, strips)};
     return eachGroup(d, [&](int64_t g) {
-      convolveByTaps<T>(y + g * og * pq, x + g * cg * d.h * d.w, w + g * og * k, b ? b + g * og : nullptr, t,
+      convolveByTaps<T>(y + g * og * pq, x + g * cg * d.h * d.w, w + g * og * k, b ? b + g * og : nullptr, least, t,
                         {k, d.r * d.s}, taps, from, strips);
     });
   }
@@ -145,6 +147,7 @@ template <class T> void conv2d(T* y, const T* x, const T* w, const T* b, const C
     own.x += g * cg * d.h * d.w;
     Target<T> to{y + g * og * pq, pq, pq, d.o * pq};
     to.rowBias = b ? b + g * og : nullptr;
+    to.relu = relu;
     multiplyColumns<T>(og, k, d.n * pq, MatrixA<T, Along::rows>{w + g * og * k, k}, own, to);
   });
 }
@@ -227,7 +230,8 @@ template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2d
     if (int tile = winogradTile(d, d.n, og, cg, d.h, d.w, exact))
       return eachGroup(d, [&](int64_t g) {
         (tile == 4 ? winograd<4, T, true> : winograd<2, T, true>)(dx + g * cg * d.h * d.w, dy + g * og * p * q,
-                                                                 w + g * og * cg * rs, nullptr, winogradSizeOfX(d));
+                                                                 w + g * og * cg * rs, nullptr, leastOf<T>(false),
+                                                                 winogradSizeOfX(d));
       });
   if (depthwise && Depthwise<T>::ofX(d).worthwhile()) return conv2dGradXDepthwise(dx, dy, w, d);
   if (depthwise || wasteful(columnsOf(dx, d))) return conv2dGradXDirect(dx, dy, w, d);
@@ -238,8 +242,8 @@ template <class T> void conv2dGradX(T* dx, const T* dy, const T* w, const Conv2d
     Scratch<int64_t> from(d.strideH * d.strideW + 1);
     listGradient(taps, from, d, t, strips);
     return eachGroup(d, [&](int64_t g) {
-      convolveByTaps<T>(dx + g * cg * d.h * d.w, dy + g * og * p * q, w + g * og * cg * rs, nullptr, t, {rs, cg * rs},
-                        taps, from, strips);
+      convolveByTaps<T>(dx + g * cg * d.h * d.w, dy + g * og * p * q, w + g * og * cg * rs, nullptr, leastOf<T>(false), t,
+                        {rs, cg * rs}, taps, from, strips);
     });
   }
   // dx is a convolution of dy whose output is h x w.

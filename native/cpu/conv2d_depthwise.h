@@ -70,7 +70,7 @@ private:
 // y[R, count] = bias (or y) + sum over taps of w[k] x[places[k] + .], rows of x `step` apart, count in V vectors.
 template <class T, int R, int V>
 [[gnu::noinline]] static void depthwiseTile(int64_t taps, const T* w, const T* x, const int64_t* places, int64_t step,
-                                            T* y, int64_t ldy, T bias, bool add, int64_t count) {
+                                            T* y, int64_t ldy, T bias, T least, bool add, int64_t count) {
   constexpr int W = width<T>;
   bool whole = count == V * W;
   Vec<T> acc[R][V];
@@ -93,16 +93,16 @@ template <class T, int R, int V>
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++)
-      if (v < V - 1 || whole) store(y + i * ldy + v * W, acc[i][v]);
-      else storePart(y + i * ldy + v * W, acc[i][v], count - v * W);
+      if (Vec<T> result = vmax(splat(least), acc[i][v]); v < V - 1 || whole) store(y + i * ldy + v * W, result);
+      else storePart(y + i * ldy + v * W, result, count - v * W);
 }
 
 // A strip of results from its stage.
 template <class T>
 INLINE void depthwiseStrip(const Depthwise<T>& d, const T* staged, const int64_t* places, const T* w, T* y,
-                           int64_t rows, T bias, bool add) {
+                           int64_t rows, T bias, T least, bool add) {
   constexpr int W = width<T>;
-  using Tile = void (*)(int64_t, const T*, const T*, const int64_t*, int64_t, T*, int64_t, T, bool, int64_t);
+  using Tile = void (*)(int64_t, const T*, const T*, const int64_t*, int64_t, T*, int64_t, T, T, bool, int64_t);
   static constexpr Tile tiles[4][2] = {{&depthwiseTile<T, 1, 1>, &depthwiseTile<T, 1, 2>},
                                        {&depthwiseTile<T, 2, 1>, &depthwiseTile<T, 2, 2>},
                                        {&depthwiseTile<T, 3, 1>, &depthwiseTile<T, 3, 2>},
@@ -112,14 +112,14 @@ INLINE void depthwiseStrip(const Depthwise<T>& d, const T* staged, const int64_t
     for (int64_t j = 0; j < d.q; j += 2 * W) {
       int64_t count = min(2 * W, d.q - j);
       tiles[min(4, rows - i) - 1][count > W](d.r * d.s, w, staged + i * step + j, places, step, y + i * d.q + j, d.q,
-                                             bias, add, count);
+                                             bias, least, add, count);
     }
 }
 
 // y[planes, p, q] from `sources` planes each of x [planes, sources, h, w] (dx), or `results` of them from each (y): one
 // of the two is 1. The weights of plane k stand at w + k % channels * r s, k over sources and results.
 template <class T>
-INLINE void depthwise(T* y, const T* x, const T* w, const T* b, const Depthwise<T>& d, int64_t planes, int64_t channels,
+INLINE void depthwise(T* y, const T* x, const T* w, const T* b, T least, const Depthwise<T>& d, int64_t planes, int64_t channels,
                       int64_t sources, int64_t results, bool turned) {
   int64_t rs = d.r * d.s, pq = d.p * d.q, hw = d.h * d.w, strips = d.strips();
   Scratch<int64_t> places(rs);
@@ -135,18 +135,18 @@ INLINE void depthwise(T* y, const T* x, const T* w, const T* b, const Depthwise<
         for (int64_t g = 0; g < results; g++) {
           int64_t k = c * sources * results + f + g;
           depthwiseStrip<T>(d, staged, places, w + k * rs, y + (plane * results + g) * pq + p0 * d.q, rows,
-                            b ? b[k] : T(0), f > 0);
+                            b ? b[k] : T(0), least, f > 0);
         }
       }
     }
   });
 }
 
-template <class T> static void conv2dDepthwise(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d) {
-  depthwise<T>(y, x, w, b, Depthwise<T>(d), d.n * d.c, d.c, 1, d.o / d.c, false);
+template <class T> static void conv2dDepthwise(T* y, const T* x, const T* w, const T* b, T least, const Conv2dSize& d) {
+  depthwise<T>(y, x, w, b, least, Depthwise<T>(d), d.n * d.c, d.c, 1, d.o / d.c, false);
 }
 template <class T> static void conv2dGradXDepthwise(T* dx, const T* dy, const T* w, const Conv2dSize& d) {
-  depthwise<T>(dx, dy, w, nullptr, Depthwise<T>::ofX(d), d.n * d.c, d.c, d.o / d.c, 1, true);
+  depthwise<T>(dx, dy, w, nullptr, leastOf<T>(false), Depthwise<T>::ofX(d), d.n * d.c, d.c, d.o / d.c, 1, true);
 }
 
 // ---- Weight gradient

@@ -1,7 +1,7 @@
 // Convolution by its definition, a row at a time: for windows so wide, mostly holes, that they would not fit the stages
 // of im2col.h and conv2d_depthwise.h.
 #pragma once
-#include "simd.h"
+#include "gemm_kernel.h"
 
 namespace napier::ISA {
 
@@ -31,7 +31,7 @@ template <class T> INLINE void scatterScaled(T* y, T a, const T* x, int64_t step
     for (int64_t i = 0; i < n; i++) y[i * step] += a * x[i];
 }
 
-template <class T> static void conv2dDirect(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d) {
+template <class T> static void conv2dDirect(T* y, const T* x, const T* w, const T* b, T least, const Conv2dSize& d) {
   int64_t cg = d.c / d.groups, og = d.o / d.groups, p = d.p(), q = d.q();
   parallel(d.n * d.o, grainOf(2 * p * q * cg * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
     for (int64_t e = begin; e < end; e++) {
@@ -50,6 +50,7 @@ template <class T> static void conv2dDirect(T* y, const T* x, const T* w, const 
                         planes + (c * d.h + line) * d.w + t.from * d.strideW + t.offset, d.strideW, t.until - t.from);
             }
           }
+        for (int64_t j = 0; j < q; j++) row[j] = atLeast(least, row[j]);
       }
     }
   });

@@ -103,7 +103,7 @@ private:
 // y[R, count] = bias + sum over k of w[k][R] x[taps[k] + .], count in V vectors; the second one stands `second` on.
 template <class T, int R, int V>
 [[gnu::noinline]] static void stemTile(int64_t depth, const T* w, const T* x, int64_t second, const int64_t* taps, T* y,
-                                       int64_t ldy, const T* bias, int64_t count) {
+                                       int64_t ldy, const T* bias, T least, int64_t count) {
   static_assert(V <= 2);
   constexpr int W = width<T>;
   Vec<T> acc[R][V];
@@ -127,12 +127,12 @@ template <class T, int R, int V>
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++)
-      if (v < V - 1 || count == V * W) store(y + i * ldy + v * W, acc[i][v]);
-      else storePart(y + i * ldy + v * W, acc[i][v], count - v * W);
+      if (Vec<T> result = vmax(splat(least), acc[i][v]); v < V - 1 || count == V * W) store(y + i * ldy + v * W, result);
+      else storePart(y + i * ldy + v * W, result, count - v * W);
 }
 
 template <class T>
-using StemTile = void (*)(int64_t, const T*, const T*, int64_t, const int64_t*, T*, int64_t, const T*, int64_t);
+using StemTile = void (*)(int64_t, const T*, const T*, int64_t, const int64_t*, T*, int64_t, const T*, T, int64_t);
 
 template <class T> INLINE StemTile<T> stemTileFor(int64_t rows, int64_t vectors) {
   return [&]<int... I>(std::integer_sequence<int, I...>) {
@@ -142,7 +142,7 @@ template <class T> INLINE StemTile<T> stemTileFor(int64_t rows, int64_t vectors)
   (std::make_integer_sequence<int, gemmRows * gemmVectors>());
 }
 
-template <class T> static void conv2dStem(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d) {
+template <class T> static void conv2dStem(T* y, const T* x, const T* w, const T* b, T least, const Conv2dSize& d) {
   Stem<T> stem(d);
   int64_t og = d.o / d.groups, k = stem.taps(), pq = stem.p * stem.q, strips = stem.strips();
   int64_t rows = evenPiece(og, gemmRows, 1);
@@ -170,7 +170,7 @@ template <class T> static void conv2dStem(T* y, const T* x, const T* w, const T*
         for (int64_t j = 0; j < pixels; j += panelCols<T>) {
           int64_t count = min(panelCols<T>, pixels - j), vectors = ceilDiv(count, width<T>), at = stem.pixel(j);
           stemTileFor<T>(height, vectors)(k, packed + (g * og + i) * k, staged + at, stem.pixel(j + width<T>) - at,
-                                          taps, to + i * pq + j, pq, b ? b + g * og + i : nullptr, count);
+                                          taps, to + i * pq + j, pq, b ? b + g * og + i : nullptr, least, count);
         }
       }
     }

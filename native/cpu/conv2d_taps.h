@@ -232,19 +232,21 @@ INLINE void interleave(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high, std::integ
   high = __builtin_shufflevector(a, b, (L % 2 ? W + W / 2 + L / 2 : W / 2 + L / 2)...);
 }
 
-// A row of n results from its classes, `apart` elements from one to the next, plus a bias.
+// A row of n results from its classes, `apart` elements from one to the next, plus a bias, at least `least`.
 template <class T>
-INLINE void writeRow(T* y, const T* from, int64_t apart, int64_t n, int64_t stride, T bias) {
+INLINE void writeRow(T* y, const T* from, int64_t apart, int64_t n, int64_t stride, T bias, T least) {
   constexpr int64_t W = width<T>;
-  Vec<T> b = splat(bias);
+  auto result = [b = splat(bias), low = splat(least)](const T* p) __attribute__((always_inline)) {
+    return vmax(low, load(p) + b);
+  };
   int64_t j = 0;
   if (stride == 1) {
-    for (; j + W <= n; j += W) store(y + j, load(from + j) + b);
-    if (j < n) storePart(y + j, load(from + j) + b, n - j);
+    for (; j + W <= n; j += W) store(y + j, result(from + j));
+    if (j < n) storePart(y + j, result(from + j), n - j);
   } else if (stride == 2) {
     for (; j < n; j += 2 * W) {
       Vec<T> low, high;
-      interleave<T>(load(from + j / 2) + b, load(from + apart + j / 2) + b, low, high,
+      interleave<T>(result(from + j / 2), result(from + apart + j / 2), low, high,
                     std::make_integer_sequence<int, W>());
       if (n - j >= W) store(y + j, low);
       else storePart(y + j, low, n - j);
@@ -253,7 +255,7 @@ INLINE void writeRow(T* y, const T* from, int64_t apart, int64_t n, int64_t stri
     }
   } else
     for (int64_t b = 0; b < stride; b++)
-      for (int64_t e = b; e < n; e += stride) y[e] = from[b * apart + e / stride] + bias;
+      for (int64_t e = b; e < n; e += stride) y[e] = atLeast(least, from[b * apart + e / stride] + bias);
 }
 
 // Weights of one class as panels [m / panelRows][k][panelRows], k = (block of channels, tap, channel).
@@ -272,7 +274,7 @@ template <class T> constexpr int64_t resultsMost = (int64_t(1) << 18) / int64_t(
 
 // y of one group; taps: those of class (a, b) from from[a * strideW + b] to from[a * strideW + b + 1].
 template <class T>
-static void convolveByTaps(T* y, const T* x, const T* w, const T* bias, const TapSize& d, const TapWeights& by,
+static void convolveByTaps(T* y, const T* x, const T* w, const T* bias, T least, const TapSize& d, const TapWeights& by,
                            const Tap* taps, const int64_t* from, const Strips& s) {
   int64_t classes = d.strideH * d.strideW, all = from[classes], padded = roundUp(d.m, panelRows);
   int64_t most = 1;
@@ -349,7 +351,7 @@ static void convolveByTaps(T* y, const T* x, const T* w, const T* bias, const Ta
             if (d.strideH == 1 && d.strideW == 1 && s.slot == d.wide) run *= lines, lines = 1; // rows run on
             for (int64_t l = 0; l < lines; l++) {
               int64_t line = (first + l) * d.strideH + a;
-              if (line < d.high) writeRow(plane + line * d.wide, own + l * s.slot, rowsMost * ldc, run, d.strideW, b);
+              if (line < d.high) writeRow(plane + line * d.wide, own + l * s.slot, rowsMost * ldc, run, d.strideW, b, least);
             }
           }
         }

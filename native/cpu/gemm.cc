@@ -12,13 +12,11 @@ namespace napier::ISA {
 
 // Small ones: A and whole panels of B where they stand, the rest of B packed.
 template <class T, Along alongA, Along alongB>
-static void smallProduct(T* y, const T* a, const T* b, const T* bias, int64_t m, int64_t n, int64_t k) {
+static void smallProduct(const Target<T>& c, const T* a, const T* b, int64_t m, int64_t n, int64_t k) {
   constexpr int64_t P = panelCols<T>, near = 4096;
   const int64_t lda = alongA == Along::rows ? k : m, stepA = alongA == Along::rows ? panelRows * k : panelRows;
   const int64_t direct = alongB == Along::rows ? n - n % P : 0; // columns
   MatrixB<T, alongB> right{b, alongB == Along::rows ? n : k};
-  Target<T> c{y, n};
-  c.colBias = bias;
   auto run = [&](T* packed) __attribute__((always_inline)) {
     if (direct < n) right.pack(packed, direct, n, 0, k);
     for (int64_t i = 0; i < m; i += panelRows, a += stepA) {
@@ -41,13 +39,11 @@ static void smallProduct(T* y, const T* a, const T* b, const T* bias, int64_t m,
 
 // One product; a and b in their given order.
 template <class T, Along alongA, Along alongB>
-static void matrixMatrix(T* y, const T* a, const T* b, const T* bias, int64_t m, int64_t n, int64_t k) {
+static void matrixMatrix(const Target<T>& c, const T* a, const T* b, int64_t m, int64_t n, int64_t k) {
   MatrixA<T, alongA> left{a, alongA == Along::rows ? k : m};
   MatrixB<T, alongB> right{b, alongB == Along::rows ? n : k};
-  Target<T> c{y, n};
-  c.colBias = bias;
   if (double(m) * double(n) * double(k) < 2 * macsWorthwhile && k <= kDepth<T>)
-    return smallProduct<T, alongA, alongB>(y, a, b, bias, m, n, k);
+    return smallProduct<T, alongA, alongB>(c, a, b, m, n, k);
   Cut cut = cutFor<T>(m, n, k);
   auto run = [&](auto hold) {
     constexpr Hold holdA = decltype(hold)::value;
@@ -64,7 +60,8 @@ static void matrixMatrix(T* y, const T* a, const T* b, const T* bias, int64_t m,
   else run(std::integral_constant<Hold, Hold::shared>());
 }
 
-template <class T> void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size) {
+template <class T>
+void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size, int64_t relu) {
   GemmSize s = size;
   if (s.batch == 0 || s.m == 0 || s.n == 0) return;
   // A batch of rows against one matrix is one product.
@@ -78,17 +75,20 @@ template <class T> void gemm(T* y, const T* a, const T* b, const T* bias, const 
   auto one = [&](int64_t e) {
     T* ye = y + e * s.m * s.n;
     const T *ae = a + e * s.strideA, *be = b + e * s.strideB;
+    Target<T> c{ye, s.n};
+    c.colBias = bias;
+    c.relu = relu;
     if (s.n <= fewMost && few(s.n, !s.transA, s.m)) {
-      Few<T> to{ye, s.n, 1, be, s.transB ? s.k : 1, s.transB ? 1 : s.n, bias, 0, 1};
+      Few<T> to{ye, s.n, 1, be, s.transB ? s.k : 1, s.transB ? 1 : s.n, bias, 0, 1, relu != 0};
       (s.transA ? fewByColumns<T> : fewByRows<T>)(to, s.n, ae, s.m, s.k);
     } else if (s.m <= fewMost && few(s.m, s.transB, s.n)) {
-      Few<T> to{ye, 1, s.n, ae, s.transA ? 1 : s.k, s.transA ? s.m : 1, bias, 1, 0};
+      Few<T> to{ye, 1, s.n, ae, s.transA ? 1 : s.k, s.transA ? s.m : 1, bias, 1, 0, relu != 0};
       (s.transB ? fewByRows<T> : fewByColumns<T>)(to, s.m, be, s.n, s.k);
     }
-    else if (s.transA && s.transB) matrixMatrix<T, Along::columns, Along::columns>(ye, ae, be, bias, s.m, s.n, s.k);
-    else if (s.transA) matrixMatrix<T, Along::columns, Along::rows>(ye, ae, be, bias, s.m, s.n, s.k);
-    else if (s.transB) matrixMatrix<T, Along::rows, Along::columns>(ye, ae, be, bias, s.m, s.n, s.k);
-    else matrixMatrix<T, Along::rows, Along::rows>(ye, ae, be, bias, s.m, s.n, s.k);
+    else if (s.transA && s.transB) matrixMatrix<T, Along::columns, Along::columns>(c, ae, be, s.m, s.n, s.k);
+    else if (s.transA) matrixMatrix<T, Along::columns, Along::rows>(c, ae, be, s.m, s.n, s.k);
+    else if (s.transB) matrixMatrix<T, Along::rows, Along::columns>(c, ae, be, s.m, s.n, s.k);
+    else matrixMatrix<T, Along::rows, Along::rows>(c, ae, be, s.m, s.n, s.k);
   };
   // Products worth 50 us and few of them: one after the other, each on all threads. Otherwise in parallel.
   if (s.batch < 8 && macs >= 2 * macsWorthwhile)

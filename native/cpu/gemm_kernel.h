@@ -47,6 +47,10 @@ template <class T> struct Target {
 // max(0, x), NaN where x is.
 template <class V> INLINE V rectified(V x) { return vmax(V{}, x); }
 
+// What results are raised to where a relu follows: max(least, x) is x without one.
+template <class T> INLINE T leastOf(bool relu) { return relu ? T(0) : -T(__builtin_inff()); }
+template <class T> INLINE T atLeast(T least, T x) { return least > x ? least : x; } // x where it is NaN
+
 // How a tile's sums are written.
 template <class T> struct Finish {
   const T* rowBias; // of the tile's first row, or null

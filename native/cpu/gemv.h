@@ -19,9 +19,13 @@ template <class T> struct Few {
   int64_t stepF, stepK;
   const T* bias; // of r and f at bias + r * biasBig + f * biasFew, or null
   int64_t biasBig, biasFew;
+  bool relu;
 
   INLINE T* at(int64_t r, int64_t f) const { return y + r * yBig + f * yFew; }
-  INLINE T biasOf(int64_t r, int64_t f) const { return bias ? bias[r * biasBig + f * biasFew] : T(0); }
+  INLINE void write(int64_t r, int64_t f, T sum) const {
+    if (bias) sum += bias[r * biasBig + f * biasFew];
+    *at(r, f) = relu && sum < T(0) ? T(0) : sum;
+  }
 };
 
 // Calls body with the integral constant of f, 1 to fewMost.
@@ -69,7 +73,7 @@ INLINE void dots(const Few<T>& to, int64_t r, const T* big, int64_t ld, const T*
     store(all, lanes[0]);
     for (int v = 0; v < W && s + v < R * F; v++) {
       const int64_t i = r + (s + v) / F, f = (s + v) % F;
-      *to.at(i, f) = all[v] + to.biasOf(i, f);
+      to.write(i, f, all[v]);
     }
   }
 }
@@ -150,7 +154,7 @@ template <class T> static void fewByColumns(const Few<T>& to, int64_t few, const
         for (int f = 0; f < F; f++)
           if (parts > 1) memcpy(partial + (part * F + f) * rows + j0, sums + f * ldSums, size_t(n) * sizeof(T));
           else
-            for (int64_t j = 0; j < n; j++) *to.at(j0 + j, f) = sums[f * ldSums + j] + to.biasOf(j0 + j, f);
+            for (int64_t j = 0; j < n; j++) to.write(j0 + j, f, sums[f * ldSums + j]);
       }
     });
   });
@@ -160,7 +164,7 @@ template <class T> static void fewByColumns(const Few<T>& to, int64_t few, const
       for (int64_t j = begin; j < end; j++) {
         T sum = partial[f * rows + j];
         for (int64_t p = 1; p < parts; p++) sum += partial[(p * few + f) * rows + j];
-        *to.at(j, f) = sum + to.biasOf(j, f);
+        to.write(j, f, sum);
       }
   });
 }

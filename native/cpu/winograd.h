@@ -106,7 +106,7 @@ template <int M, class T, bool rotated> struct WinogradFilter {
 
 // y of the tiles of regions e0 to e1 and of o0 to o1, from v (whose first tile is `tile`) and panels of u from o0 on.
 template <int M, class T>
-INLINE void winogradOutput(T* y, const T* bias, const T* v, int64_t planeV, int64_t rowV, int64_t tile, const T* u,
+INLINE void winogradOutput(T* y, const T* bias, T least, const T* v, int64_t planeV, int64_t rowV, int64_t tile, const T* u,
                            int64_t planeU, int64_t o0, int64_t o1, const WinogradSize& d, const WinogradTiles<M>& t,
                            int64_t e0, int64_t e1) {
   constexpr int64_t W = width<T>, A = M + 2;
@@ -134,7 +134,7 @@ INLINE void winogradOutput(T* y, const T* bias, const T* v, int64_t planeV, int6
           onBothSides<A, M, Vec<T>>(
               [](auto& y, const auto& m) __attribute__((always_inline)) { WinogradLine<M>::out(y, m); },
               [&](int y, int x) __attribute__((always_inline)) { return load(own + (y * A + x) * planeM); },
-              [&](int y, int x, Vec<T> e) __attribute__((always_inline)) { store(to + (y * cols + x) * W, e + b); });
+              [&](int y, int x, Vec<T> e) __attribute__((always_inline)) { store(to + (y * cols + x) * W, vmax(splat(least), e + b)); });
         }
       scatterPixels(y + t.picture(e) * d.yPicture + o * d.p * d.q + top * d.q, d.p * d.q, lanes,
                     min(high * M, d.p - top) * d.q, stage.data, d.q, (cols - d.q) * W);
@@ -147,7 +147,7 @@ INLINE void winogradOutput(T* y, const T* bias, const T* v, int64_t planeV, int6
 template <class T> constexpr int64_t winogradMost = (int64_t(1) << 24) / int64_t(sizeof(T));
 
 template <int M, class T, bool rotated>
-static void winograd(T* y, const T* x, const T* w, const T* bias, const WinogradSize& d) {
+static void winograd(T* y, const T* x, const T* w, const T* bias, T least, const WinogradSize& d) {
   constexpr int64_t A = M + 2;
   WinogradTiles<M> t(d);
   WinogradFilter<M, T, rotated> filter{w, d.c, d.o};
@@ -171,7 +171,7 @@ static void winograd(T* y, const T* x, const T* w, const T* bias, const Winograd
         int64_t e0 = b * block, e1 = min(t.regions, e0 + block);
         for (int64_t e = e0; e < e1; e++)
           winogradInput<M>(v.data, planeV, rowV, t.before(e) - t.before(e0), x, d, t, e, 0, d.c, stage.data);
-        winogradOutput<M>(y, bias, v.data, planeV, rowV, t.before(e0), u.data, planeU, 0, d.o, d, t, e0, e1);
+        winogradOutput<M>(y, bias, least, v.data, planeV, rowV, t.before(e0), u.data, planeU, 0, d.o, d, t, e0, e1);
       }
     });
     return;
@@ -197,7 +197,7 @@ static void winograd(T* y, const T* x, const T* w, const T* bias, const Winograd
           filter.panel(u + k * panelCols<T>, plane, j, k, min(d.c, k + step));
         int64_t some = t.blockOf(128);
         for (int64_t e = e0; e < e1; e += some)
-          winogradOutput<M>(y, bias, v.data, planeV, rowV, t.before(e0), u.data, plane, j, min(d.o, j + panelCols<T>),
+          winogradOutput<M>(y, bias, least, v.data, planeV, rowV, t.before(e0), u.data, plane, j, min(d.o, j + panelCols<T>),
                             d, t, e, min(e1, e + some));
       }
     });
