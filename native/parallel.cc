@@ -180,7 +180,7 @@ int64_t streamBytes() {
   static const int64_t bytes = [] {
     const char* text = getenv("NAPIER_STREAM_BYTES");
     const long long n = text ? atoll(text) : 0;
-    return n > 0 ? int64_t(n) : int64_t(32) << 20;
+    return n > 0 ? int64_t(n) : int64_t(8) << 20;
   }();
   return bytes;
 }

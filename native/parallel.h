@@ -8,7 +8,7 @@ namespace napier {
 // Threads claim chunks as they come; a call from within fn runs in place. grain >= 1.
 void parallelFor(int64_t n, int64_t grain, void (*fn)(void* ctx, int64_t begin, int64_t end), void* ctx);
 
-// Outputs of at least so many bytes are written past the caches, which they would only empty: 32 MB, or
+// Outputs of at least so many bytes are written past the caches, which they would only empty: 8 MB, or
 // NAPIER_STREAM_BYTES, by which tests reach that path with small tensors.
 int64_t streamBytes();
 
