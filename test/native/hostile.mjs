@@ -291,9 +291,9 @@ const RECIPES = {
     const [batch, m, n, k] = [dim(3), dim(20), dim(20), dim(20)];
     const [a, b] = [chance(0.3), chance(0.3)];
     const counts = [batch * m * n, a || m * k === 0 ? m * k : batch * m * k, b || k * n === 0 ? k * n : batch * k * n, n];
-    return [counts, [batch, m, n, k, below(2), below(2), a ? 0 : m * k, b ? 0 : k * n]];
+    return [counts, [batch, m, n, k, below(2), below(2), a ? 0 : m * k, b ? 0 : k * n, below(2)]];
   },
-  conv2d: () => conv("yxwb", below(2)),
+  conv2d: () => conv("yxwb", below(2), below(2)),
   conv2dGradX: () => conv("xyw", below(2)),
   conv2dGradW: () => conv("wyx", below(2)),
   maxPool2d: () => pool("yyx"),
