@@ -10,9 +10,10 @@ import { capture, data, manualSeed, models, nn, noGrad, optim, type Tensor, tens
 import { saveResult } from "./shared/pictures.js";
 
 const seed = 1337;
-const [context, batchSize, steps, warmup] = [64, 12, 2000, 100];
+const [context, batchSize, warmup] = [64, 12, 100];
 const { values } = parseArgs({ options: { data: { type: "string" } } });
 const FALLBACK = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n".repeat(60);
+const steps = values.data ? 2000 : 200;
 const text = values.data ? await readFile(values.data, "utf8") : FALLBACK;
 const tokenizer = new data.CharTokenizer(text);
 const ids = tokenizer.encode(text);
