@@ -1,4 +1,4 @@
-/** @file Elementwise kernels within their bounds, on every 16,381st float32, in every instruction set; test/long has them all. */
+/** @file Elementwise kernels within their bounds, on every 16,381st float32, in every instruction set; test/long has more. */
 import { expect, it } from "vitest";
 import { ACCURACY, withEach, worstOf } from "../accuracy.js";
 
