@@ -165,6 +165,7 @@ Pool& pool() {
 
 void parallelFor(int64_t n, int64_t grain, void (*fn)(void* ctx, int64_t begin, int64_t end), void* ctx) {
   if (n <= 0) return;
+  if (grain < 1) grain = 1; // a kernel that cuts too finely must not end the process
   Pool& p = pool();
   if (n <= grain || Pool::inside() || p.wanted.load(std::memory_order_relaxed) == 0) {
     // The same cuts as with helpers: results depend on the size alone.

@@ -94,7 +94,7 @@ void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size, int
   if (s.batch < 8 && macs >= 2 * macsWorthwhile)
     for (int64_t e = 0; e < s.batch; e++) one(e);
   else
-    parallel(s.batch, macs >= macsWorthwhile ? 1 : int64_t(macsWorthwhile / (macs + 1000)),
+    parallel(s.batch, max(1, int64_t(macsWorthwhile / (macs + 1000))),
              [&](int64_t begin, int64_t end) {
                for (int64_t e = begin; e < end; e++) one(e);
              });

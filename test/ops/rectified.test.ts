@@ -70,6 +70,7 @@ const PRODUCTS: Record<string, [m: number, n: number, k: number]> = {
   "some columns": [300, 3, 90],
   "one column": [90, 1, 64],
   small: [20, 30, 40],
+  "just under a million multiply-adds": [61, 128, 128],
   large: [200, 300, 250],
   "parts of k": [40, 24, 9000],
   "no k": [4, 6, 0],
