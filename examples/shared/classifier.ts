@@ -20,13 +20,15 @@ export interface Recipe {
   /** Share of the run in which the rate rises. */
   pctStart: number;
   clipNorm?: number;
+  /** Pixels that crops move by, beside flips. Default 4; 0: flips alone. */
+  cropPadding?: number;
   /** Written into the result. */
   settings: Record<string, unknown>;
 }
 
 /** Trains by the recipe on real data; on drawn digits two epochs of a part. */
 export async function trainClassifier(recipe: Recipe): Promise<void> {
-  const { name, epochs: wanted, batchSize, maxLr, pctStart } = recipe;
+  const { name, epochs: wanted, batchSize, maxLr, pctStart, cropPadding = 4 } = recipe;
   const seed = 231;
   const { values } = parseArgs({
     options: { data: { type: "string" }, resume: { type: "boolean", default: false } },
@@ -39,9 +41,8 @@ export async function trainClassifier(recipe: Recipe): Promise<void> {
   const parameters = model.parameters().reduce((n, p) => n + p.size, 0);
   console.log(`${name}: ${parameters.toLocaleString("en-US")} parameters, ${epochs} epochs`);
 
-  const augment = values.data
-    ? new data.Compose([new data.RandomCrop(imageSize, { padding: 4 }), new data.RandomHorizontalFlip()])
-    : null;
+  const crops = cropPadding > 0 ? [new data.RandomCrop(imageSize, { padding: cropPadding })] : [];
+  const augment = values.data ? new data.Compose([...crops, new data.RandomHorizontalFlip()]) : null;
   const loader = new data.DataLoader(sets.train, {
     batchSize,
     shuffle: true,
@@ -79,7 +80,7 @@ export async function trainClassifier(recipe: Recipe): Promise<void> {
     `test accuracy ${percent(testAccuracy)}, ${result.seconds.toFixed(0)} s in training, ${imagesPerSecond.toFixed(0)} pictures a second`,
   );
   await saveResult(name, values.data ? "cifar-10" : "glyphs", {
-    settings: { ...recipe.settings, epochs, batchSize, maxLr, pctStart },
+    settings: { ...recipe.settings, epochs, batchSize, maxLr, pctStart, cropPadding },
     seed,
     parameters,
     testAccuracy,
