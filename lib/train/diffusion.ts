@@ -152,6 +152,11 @@ export class DiffusionTrainer {
     return this.#p.step;
   }
 
+  /** Seconds in training steps so far. */
+  get seconds(): number {
+    return this.#p.seconds;
+  }
+
   /**
    * Trains until `steps` steps are made, counted from the run's beginning. Where `out` is given the run ends with a
    * checkpoint, also when the signal or the consumer of the events ends it; resumed from one it goes on with the bits of an
