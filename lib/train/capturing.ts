@@ -10,7 +10,7 @@
 import { CapturedSteps } from "../capture.js";
 import { changesSoFar } from "../live.js";
 import { addon } from "../native.js";
-import type { Module } from "../nn/index.js";
+import type { Module } from "../nn/module.js";
 import { changedNumber, differenceOf, type Noted, type NotedCall, StepNoter } from "./alike.js";
 import type { Batch } from "./options.js";
 
