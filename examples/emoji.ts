@@ -67,7 +67,7 @@ for await (const event of trainer.fit(loader, {
   logEvery,
   samples: 0,
   out: real ? "runs/emoji" : null,
-  resume: values.resume,
+  resume: real && values.resume,
 })) {
   seconds = event.seconds;
   console.log(
@@ -108,21 +108,10 @@ if (synonymEmbeddings) {
 
 // The grid: above the training picture, below it three drawn ones; names that were not trained on behind the others.
 const PROMPTS =
-  "pizza banana strawberry broccoli hamburger penguin frog octopus sunflower cactus butterfly lemon".split(" ");
-const NEW = [
-  "bee",
-  "apple",
-  "fries",
-  "hotdog",
-  "fried egg",
-  "rice",
-  "ramen",
-  "sweet potato",
-  "cake",
-  "coffee",
-  "cocktail",
-  "beer",
-];
+  "pizza, banana, strawberry, broccoli, hamburger, penguin, frog, octopus, sunflower, cactus, butterfly, lemon".split(
+    ", ",
+  );
+const NEW = "bee, apple, fries, hotdog, fried egg, rice, ramen, sweet potato, cake, coffee, cocktail, beer".split(", ");
 const blocks = [
   { prompts: real ? PROMPTS : texts, among: texts.map((text, picture) => ({ text, picture })), vectors: embeddings },
 ];
