@@ -14,13 +14,15 @@ import {
   imageTower,
   loader,
   novelShare,
+  resume,
+  saveScenes,
   seed,
   sets,
   tokenizer,
   tokensOf,
 } from "./shared/scenes.js";
 
-const [dim, batchSize, epochs, lr] = [128, 256, full ? 14 : 2, 3e-3];
+const [dim, batchSize, epochs, lr] = [128, 256, full ? 12 : 2, 3e-3];
 manualSeed(seed);
 const text = new models.TextEncoder({ vocabulary: tokenizer.size, context: captionLength, dim: 64 });
 const model = new models.CLIP(imageTower(256), text, { imageDim: 256, textDim: text.dim, dim });
@@ -34,18 +36,22 @@ const trainer = new train.Trainer(model, {
   seed,
   out: "runs/clip",
 });
-const start = performance.now();
-for await (const event of trainer.fit(batches, { epochs }))
+const run = trainer.fit(batches, { epochs, resume, checkpoint: { seconds: 30 } });
+for await (const event of run)
   if (event.type === "epoch")
     console.log(
       `  epoch ${event.epoch}: loss ${event.scores.loss!.toFixed(3)}, ${event.samplesPerSecond.toFixed(0)} pictures/s`,
     );
-const seconds = (performance.now() - start) / 1e3;
+const { seconds, epochs: done } = await run;
+if (done < epochs) process.exit(); // interrupted: --resume goes on
 model.eval();
 
 async function vectorsOf(split: data.SceneSplit): Promise<Tensor> {
   const parts: Tensor[] = [];
-  for await (const x of batchesOf(split)) parts.push(noGrad(() => model.encodeImage(x)));
+  for await (const x of batchesOf(split)) {
+    parts.push(noGrad(() => model.encodeImage(x)));
+    x.free();
+  }
   return cat(parts, 0);
 }
 const textVectors = (texts: readonly string[]) => noGrad(() => model.encodeText(tokensOf(texts)));
@@ -78,23 +84,13 @@ async function zeroShot(vectors: Tensor, { scenes }: data.SceneSplit) {
   const [kindOf, colourOf] = [data.SCENE_KINDS, data.SCENE_COLOURS];
   const grid = prompts.reshape([kinds, colours, dim]);
   const labels = objects.map((o) => ({ kind: kindOf.indexOf(o.kind), colour: colourOf.indexOf(o.colour) }));
+  const accuracy = (classes: Tensor, labelOf: (label: (typeof labels)[number]) => number) =>
+    accuracyOf(own, classes, labels.map(labelOf));
   return {
     pictures: rows.length,
-    both: await accuracyOf(
-      own,
-      prompts,
-      labels.map((l) => l.kind * colours + l.colour),
-    ),
-    kind: await accuracyOf(
-      own,
-      grid.mean(1),
-      labels.map((l) => l.kind),
-    ),
-    colour: await accuracyOf(
-      own,
-      grid.mean(0),
-      labels.map((l) => l.colour),
-    ),
+    both: await accuracy(prompts, (l) => l.kind * colours + l.colour),
+    kind: await accuracy(grid.mean(1), (l) => l.kind),
+    colour: await accuracy(grid.mean(0), (l) => l.colour),
   };
 }
 
@@ -120,18 +116,18 @@ async function hardNegatives(vectors: Tensor, { scenes }: data.SceneSplit) {
   return shareOf(rows.map((_, i) => Number(nearest[i]) === 0));
 }
 
-async function report(split: data.SceneSplit) {
-  const vectors = await vectorsOf(split);
-  const count = split.captions.length;
+async function report(split: data.SceneSplit, vectors: Tensor) {
   return {
     zeroShot: await zeroShot(vectors, split),
-    recallAt1: await retrieval(vectors, split, Math.min(100, count)),
+    recallAt1: await retrieval(vectors, split, 100),
     recallAt1Large: await retrieval(vectors, split, 1000),
     hardNegatives: await hardNegatives(vectors, split),
     unseenCaptions: novelShare(split.captions),
   };
 }
-const [test, heldOut] = [await report(sets.test), await report(sets.heldOut)];
+
+const vectors = await vectorsOf(sets.test);
+const [test, heldOut] = [await report(sets.test, vectors), await report(sets.heldOut, await vectorsOf(sets.heldOut))];
 printTable(
   ["", "test", "held-out combinations"],
   [
@@ -153,6 +149,11 @@ printTable(
     ["own caption before three like it", percent(test.hardNegatives), percent(heldOut.hardNegatives)],
   ],
 );
+
+// Searching: for each of eight captions a row of the eight test pictures nearest to it.
+const queries = sets.test.captions.slice(0, 8);
+const found = await textVectors(queries).matmul(vectors.t()).topk(8, 1).indices.data();
+await saveScenes("clip", sets.test, Array.from(found, Number));
 await saveResult("clip", full ? "scenes" : "fallback", {
   settings: {
     trainPictures: sets.train.captions.length,
@@ -164,6 +165,7 @@ await saveResult("clip", full ? "scenes" : "fallback", {
   },
   seed,
   seconds: Number(seconds.toFixed(1)),
+  queries,
   test,
   heldOut,
 });

@@ -5,9 +5,11 @@
 import { parseArgs } from "node:util";
 import { data, nn, noGrad, scope, type Tensor, tensor, train } from "napier";
 
-const { values } = parseArgs({ options: { full: { type: "boolean", default: false } } });
-/** Whether this run is to reach the figures, not only to show that all works. */
-export const full = values.full;
+const { values } = parseArgs({
+  options: { full: { type: "boolean", default: false }, resume: { type: "boolean", default: false } },
+});
+/** full: this run is to reach the figures, not only to show that all works; resume: it goes on from its checkpoint. */
+export const { full, resume } = values;
 export const seed = 231;
 
 export const sets = await data.scenes(full ? { train: 40_000 } : { train: 640, test: 100, heldOut: 50 });
@@ -51,15 +53,19 @@ export function novelShare(captions: readonly string[]): number {
   return captions.filter((caption) => !known.has(caption)).length / captions.length;
 }
 
-/** The first pictures of a split, twice as large, eight in a row. */
-export async function saveScenes(path: string, { pictures }: data.SceneSplit, n: number): Promise<void> {
+/** These pictures of a split, twice as large, eight in a row, beside the results: examples/results/NAME.png, or runs/NAME.png. */
+export async function saveScenes(name: string, { pictures }: data.SceneSplit, rows: readonly number[]): Promise<void> {
+  const [n, [, c, h, w]] = [rows.length, pictures.shape as [number, number, number, number]];
   const large = scope(() =>
     noGrad(() => {
-      const [, c, h, w] = pictures.shape as [number, number, number, number];
-      const x = pictures.slice([0, n]).reshape([n, c, h, 1, w, 1]).expand([n, c, h, 2, w, 2]);
-      return x.reshape([n, c, 2 * h, 2 * w]).to("float32");
+      const x = pictures.indexSelect(0, tensor(Int32Array.from(rows))).reshape([n, c, h, 1, w, 1]);
+      return x
+        .expand([n, c, h, 2, w, 2])
+        .reshape([n, c, 2 * h, 2 * w])
+        .to("float32");
     }),
   );
+  const path = `${full ? "examples/results" : "runs"}/${name}.png`;
   await train.saveImageGrid(path, large, { range: [0, 255], columns: 8 });
   large.free();
 }
