@@ -117,7 +117,7 @@ const named = ({ kind, colour }: Pick<SceneObject, "kind" | "colour">): string =
  */
 export const sceneCaption = ({ objects, relation }: Scene): string => objects.map(named).join(` ${relation} `);
 
-// Mean and deviation of x / 255 over 20,000 pictures of seed 231 (test/data/scenes.test.ts measures them).
+// Mean and deviation of x / 255 over pictures and channels: no channel is to be weighted (test/data/scenes.test.ts measures them).
 const NORM = [
   [0.162, 0.162, 0.162],
   [0.167, 0.167, 0.167],
