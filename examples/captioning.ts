@@ -13,6 +13,7 @@ import {
   captionLength,
   full,
   imageTower,
+  isNovel,
   loader,
   novelShare,
   resume,
@@ -99,32 +100,40 @@ async function describe(split: data.SceneSplit, n: number) {
   return said;
 }
 
-const exactMatch = (said: readonly string[], { captions }: data.SceneSplit) =>
-  said.filter((text, i) => text === captions[i]).length / said.length;
+/** Share of what was said that equals the caption, of those that `counts` picks. */
+function exactMatch(said: readonly string[], captions: readonly string[], counts = (_: string) => true): number {
+  const right = said.flatMap((text, i) => (counts(captions[i]!) ? [text === captions[i]] : []));
+  return right.filter(Boolean).length / right.length;
+}
 
 async function report(split: data.SceneSplit) {
+  const { captions } = split;
   const said = await describe(split, searched);
-  const exactMatches = names.map((name) => {
+  const matches = names.map((name) => {
     const { greedy, beam } = said[name]!;
-    return [name, { greedy: exactMatch(greedy, split), beam: exactMatch(beam, split) }] as const;
+    const unseen = exactMatch(greedy, captions, isNovel);
+    return [name, { greedy: exactMatch(greedy, captions), beam: exactMatch(beam, captions), unseen }] as const;
   });
-  const scenes = { greedy: split.captions.length, beam: Math.min(searched, split.captions.length) };
-  return { said, scenes, unseenCaptions: novelShare(split.captions), exactMatch: Object.fromEntries(exactMatches) };
+  const scenes = { greedy: captions.length, beam: Math.min(searched, captions.length) };
+  return { said, scenes, unseenCaptions: novelShare(captions), exactMatch: Object.fromEntries(matches) };
 }
 const { said, ...test } = await report(sets.test);
 const { said: _, ...heldOut } = await report(sets.heldOut);
 printTable(
-  ["exact match", "greedy", `${beams} beams`, "held-out combinations, greedy", `${beams} beams`],
-  names.map((name) => [
-    name,
-    ...[test, heldOut].flatMap(({ exactMatch: { [name]: score } }) => [percent(score!.greedy), percent(score!.beam)]),
-  ]),
+  ["exact match", "greedy", `${beams} beams`, "captions new to it", "combinations new to it"],
+  names.map((name) => {
+    const { greedy, beam, unseen } = test.exactMatch[name]!;
+    return [name, ...[greedy, beam, unseen, heldOut.exactMatch[name]!.greedy].map(percent)];
+  }),
 );
 const shown = sets.test.captions.slice(0, 16).map((caption, i) => ({
   caption,
   ...Object.fromEntries(names.map((name) => [name, said[name]!.greedy[i]!])),
 }));
-for (const { caption, ...others } of shown.slice(0, 4)) console.log(`\n  ${caption}\n   `, others);
+for (const { caption, ...others } of shown.slice(0, 4)) {
+  console.log(`\n  ${caption}`);
+  for (const [name, text] of Object.entries(others)) console.log(`    ${name}: ${text}`);
+}
 await saveScenes(
   "captioning",
   sets.test,

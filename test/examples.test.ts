@@ -36,6 +36,10 @@ const sceneBars: [name: string, what: string, at: (result: ReturnType<typeof res
   ["clip", "zero-shot accuracy among 96 prompts", (r) => r.test.zeroShot.both],
   ["clip", "recall@1 among 1,000 captions, by picture", (r) => r.test.recallAt1Large.imageToText],
   ["clip", "recall@1 among 1,000 captions, by text", (r) => r.test.recallAt1Large.textToImage],
+  ...["rnn", "lstm", "transformer"].flatMap((name): typeof sceneBars => [
+    ["captioning", `exact match by ${name}, greedily`, (r) => r.test.exactMatch[name].greedy],
+    ["captioning", `exact match by ${name}, with beams`, (r) => r.test.exactMatch[name].beam],
+  ]),
 ];
 test.each(sceneBars)("%s on drawn scenes: %s is at least 90 %%", (name, _, at) => {
   const result = resultOf(name);

@@ -47,11 +47,11 @@ export async function* batchesOf({ pictures }: data.SceneSplit): AsyncGenerator<
   for await (const [x] of new data.DataLoader(set, { batchSize: 250 })) yield x!;
 }
 
+const known = new Set(sets.train.captions);
+/** Whether no picture of the training has this caption. */
+export const isNovel = (caption: string): boolean => !known.has(caption);
 /** Share of these captions that no picture of the training has. */
-export function novelShare(captions: readonly string[]): number {
-  const known = new Set(sets.train.captions);
-  return captions.filter((caption) => !known.has(caption)).length / captions.length;
-}
+export const novelShare = (captions: readonly string[]): number => captions.filter(isNovel).length / captions.length;
 
 /** These pictures of a split, twice as large, eight in a row, beside the results: examples/results/NAME.png, or runs/NAME.png. */
 export async function saveScenes(name: string, { pictures }: data.SceneSplit, rows: readonly number[]): Promise<void> {

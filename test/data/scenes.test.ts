@@ -19,7 +19,7 @@ describe("scenes", () => {
   it.each([
     [
       "seed 231",
-      { train: 100, test: 20, heldOut: 20 },
+      { train: 100, test: 20, heldOut: 20, size: 32 },
       "d522c2cef31f8d6f491b22ad7fc13c282c51881cf53339b1f68498e81b4d2cb6",
     ],
     [
@@ -32,7 +32,7 @@ describe("scenes", () => {
     const splits = [train, test, heldOut];
     expect(sha256(...splits.flatMap((s) => [bytesOf(s), s.captions.join("\n")]))).toBe(golden);
     expect(train.pictures.dtype).toBe("uint8");
-    expect(heldOut.pictures.shape).toEqual([options.heldOut, 3, options.size ?? 32, options.size ?? 32]);
+    expect(heldOut.pictures.shape).toEqual([options.heldOut, 3, options.size, options.size]);
   });
 
   it("a scene does not depend on how many there are; seeds and splits give others", async () => {
