@@ -2,7 +2,7 @@
  * GanTrainer: two networks trained against each other in turns.
  */
 import { join } from "node:path";
-import { expect } from "../errors.js";
+import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { type Module, ModuleList } from "../nn/index.js";
@@ -273,8 +273,16 @@ export class GanTrainer {
     });
   }
 
-  /** Pictures [n, ...] by the generator in eval mode, with its averaged weights where there are any; labels in turn by default. */
-  sample(n: number, labels: Tensor | null = null): Tensor {
+  /**
+   * Pictures [n, ...] by the generator in eval mode, with its averaged weights where there are any.
+   *
+   * @param labels int32 [n]; default: in turn, where there are classes
+   * @param options noise: [n, noiseDim], for a path between two pictures or less spread than sampleNoise() has; default: drawn
+   */
+  sample(n: number, labels: Tensor | null = null, { noise }: { noise?: Tensor } = {}): Tensor {
+    const dim = this.#noiseDim;
+    if (noise)
+      expect(show(noise.shape) === show([n, dim]), "GanTrainer.sample", `noise [${n},${dim}]`, show(noise.shape));
     const classes = this.#classes;
     const { training } = this.generator;
     this.ema?.apply();
@@ -284,7 +292,7 @@ export class GanTrainer {
         noGrad(() => {
           const given =
             labels ?? (classes === null ? null : tensor(Int32Array.from({ length: n }, (_, i) => i % classes)));
-          return this.generator.forward(sampleNoise(n, this.#noiseDim), given);
+          return this.generator.forward(noise ?? sampleNoise(n, dim), given);
         }),
       );
     } finally {

@@ -305,6 +305,16 @@ describe("GanTrainer", () => {
     });
   });
 
+  test("given noise is the samples'", () => {
+    manualSeed(4);
+    const trainer = new train.GanTrainer(new Generator(), new Critic(), { noiseDim: 4 });
+    const noise = train.sampleNoise(3, 4);
+    const want = [...trainer.generator.forward(noise).dataSync()];
+    expect([...trainer.sample(3, null, { noise }).dataSync()]).toEqual(want);
+    expect([...trainer.sample(3).dataSync()]).not.toEqual(want);
+    expect(() => trainer.sample(2, null, { noise })).toThrow("expected noise [2,4], got [3,4]");
+  });
+
   test("options that cannot be", async () => {
     // @ts-expect-error: the types refuse it too
     expect(() => new train.GanTrainer(new Generator(), new Critic(), { loss: "hinge" })).toThrow('got "hinge"');
