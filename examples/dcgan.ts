@@ -124,7 +124,7 @@ printTable(
 );
 await train.saveImageGrid(`${real ? "examples/results" : "runs"}/dcgan.png`, x.slice([0, 100]), { columns: 10 });
 await saveResult("dcgan", sets.name, {
-  settings: { noiseDim, width, batchSize, steps, lr, betas: [0.5, 0.999], ema, loss: "nonsaturating" },
+  settings: { noiseDim, width, batchSize, steps, lr, lastLr: lr / 20, betas: [0.5, 0.999], ema, loss: "nonsaturating" },
   seed,
   parameters,
   judgeAccuracy: judge.accuracy,
