@@ -1,5 +1,5 @@
-// Matrix multiplication. 2 m n k FLOPs; reads a and b once from memory, and twice more from the caches (packing, then
-// the panels), for m and n well above the tile sizes of gemm.h.
+// Matrix multiplication: y = relu(alpha a b + beta c). 2 m n k FLOPs; reads a and b once from memory, and twice more from
+// the caches (packing, then the panels), for m and n well above the tile sizes of gemm.h.
 //
 //   up to 8 columns or rows            gemv.h: the speed of reading the matrix
 //   up to 2 million multiply-adds      A and whole panels of B where they stand, no threads; batches of them in parallel
@@ -61,11 +61,12 @@ static void matrixMatrix(const Target<T>& c, const T* a, const T* b, int64_t m, 
 }
 
 template <class T>
-void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size, int64_t relu) {
+void gemm(T* y, const T* a, const T* b, const T* c, const GemmSize& size, int64_t relu, double alpha, double beta) {
   GemmSize s = size;
   if (s.batch == 0 || s.m == 0 || s.n == 0) return;
   // A batch of rows against one matrix is one product.
-  if (s.batch > 1 && s.strideB == 0 && s.strideA != 0 && !s.transA) s.m *= s.batch, s.batch = 1;
+  if (s.batch > 1 && s.strideB == 0 && s.strideA != 0 && !s.transA && (!c || (s.strideC == 0) == (s.rowC == 0)))
+    s.m *= s.batch, s.batch = 1;
   if (s.k == 0) s.transA = s.transB = 0;
   double macs = double(s.m) * double(s.n) * double(s.k);
   // Whether to take the path of gemv.h: packing the big matrix would cost more than its products.
@@ -75,20 +76,20 @@ void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size, int
   auto one = [&](int64_t e) {
     T* ye = y + e * s.m * s.n;
     const T *ae = a + e * s.strideA, *be = b + e * s.strideB;
-    Target<T> c{ye, s.n};
-    c.colBias = bias;
-    c.relu = relu;
+    After<T> after{relu != 0, T(alpha), T(beta), c ? c + e * s.strideC : nullptr, s.rowC};
+    Target<T> target{ye, s.n};
+    target.after = after;
     if (s.n <= fewMost && few(s.n, !s.transA, s.m)) {
-      Few<T> to{ye, s.n, 1, be, s.transB ? s.k : 1, s.transB ? 1 : s.n, bias, 0, 1, relu != 0};
+      Few<T> to{ye, s.n, 1, be, s.transB ? s.k : 1, s.transB ? 1 : s.n, after, s.rowC, 1};
       (s.transA ? fewByColumns<T> : fewByRows<T>)(to, s.n, ae, s.m, s.k);
     } else if (s.m <= fewMost && few(s.m, s.transB, s.n)) {
-      Few<T> to{ye, 1, s.n, ae, s.transA ? 1 : s.k, s.transA ? s.m : 1, bias, 1, 0, relu != 0};
+      Few<T> to{ye, 1, s.n, ae, s.transA ? 1 : s.k, s.transA ? s.m : 1, after, 1, s.rowC};
       (s.transB ? fewByRows<T> : fewByColumns<T>)(to, s.m, be, s.n, s.k);
     }
-    else if (s.transA && s.transB) matrixMatrix<T, Along::columns, Along::columns>(c, ae, be, s.m, s.n, s.k);
-    else if (s.transA) matrixMatrix<T, Along::columns, Along::rows>(c, ae, be, s.m, s.n, s.k);
-    else if (s.transB) matrixMatrix<T, Along::rows, Along::columns>(c, ae, be, s.m, s.n, s.k);
-    else matrixMatrix<T, Along::rows, Along::rows>(c, ae, be, s.m, s.n, s.k);
+    else if (s.transA && s.transB) matrixMatrix<T, Along::columns, Along::columns>(target, ae, be, s.m, s.n, s.k);
+    else if (s.transA) matrixMatrix<T, Along::columns, Along::rows>(target, ae, be, s.m, s.n, s.k);
+    else if (s.transB) matrixMatrix<T, Along::rows, Along::columns>(target, ae, be, s.m, s.n, s.k);
+    else matrixMatrix<T, Along::rows, Along::rows>(target, ae, be, s.m, s.n, s.k);
   };
   // Products worth 50 us and few of them: one after the other, each on all threads. Otherwise in parallel.
   if (s.batch < 8 && macs >= 2 * macsWorthwhile)
