@@ -64,6 +64,7 @@ template <class T>
 void gemm(T* y, const T* a, const T* b, const T* c, const GemmSize& size, int64_t relu, double alpha, double beta) {
   GemmSize s = size;
   if (s.batch == 0 || s.m == 0 || s.n == 0) return;
+  if (beta == 0) c = nullptr; // so what is NaN there does not count
   // A batch of rows against one matrix is one product.
   if (s.batch > 1 && s.strideB == 0 && s.strideA != 0 && !s.transA && (!c || (s.strideC == 0) == (s.rowC == 0)))
     s.m *= s.batch, s.batch = 1;
