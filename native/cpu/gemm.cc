@@ -37,6 +37,9 @@ static void smallProduct(const Target<T>& c, const T* a, const T* b, int64_t m, 
   }
 }
 
+// Elements of A that stay in an L2 of 1 MB beside a tile's B: 640 KB.
+template <class T> constexpr int64_t nearMost = (int64_t(640) << 10) / int64_t(sizeof(T));
+
 // One product; a and b in their given order.
 template <class T, Along alongA, Along alongB>
 static void matrixMatrix(const Target<T>& c, const T* a, const T* b, int64_t m, int64_t n, int64_t k) {
@@ -51,11 +54,12 @@ static void matrixMatrix(const Target<T>& c, const T* a, const T* b, int64_t m, 
     else if (m <= cut.tileRows) multiply<T, holdA, Hold::local>(m, n, k, left, right, c, cut);
     else multiply<T, holdA, Hold::shared>(m, n, k, left, right, c, cut);
   };
-  // Packing rows of A is not worth it for few columns, unless its rows are so spaced that a panel's fall into one set
-  // of an L1 of 4 KB a way.
+  // Packing rows of A is not worth it for few columns, nor where all of A stays in L2 beside a tile's B (and threads on
+  // cores of their own would read what another has just written), unless its rows are so spaced that a panel's fall into
+  // one set of an L1 of 4 KB a way.
   int64_t spacing = k * int64_t(sizeof(T)) % 4096, sharing = panelRows * (spacing ? spacing & -spacing : 4096) / 4096;
   if constexpr (alongA == Along::rows)
-    if (n <= 128 && sharing <= 6) return run(std::integral_constant<Hold, Hold::direct>());
+    if ((n <= 128 || m * k <= nearMost<T>) && sharing <= 6) return run(std::integral_constant<Hold, Hold::direct>());
   if (n <= cut.tileCols) run(std::integral_constant<Hold, Hold::local>());
   else run(std::integral_constant<Hold, Hold::shared>());
 }
