@@ -18,7 +18,6 @@ import {
   io,
   manualSeed,
   models,
-  noGrad,
   optim,
   scope,
   type Tensor,
@@ -143,7 +142,6 @@ for await (const event of trainer.fit(loader, {
   trainingSeconds = event.seconds;
   console.log(`  step ${event.step}: loss ${event.loss.toFixed(4)}, ${event.seconds.toFixed(0)} s`);
 }
-trainer.free();
 
 // ---- Samples, all classes in turn, and what the judge makes of them.
 
