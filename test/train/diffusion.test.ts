@@ -154,7 +154,7 @@ describe("a run", () => {
     const trainer = new train.DiffusionTrainer(network, process(), { classes: 2, optimizer, ema: 0.95 });
     const [first, , last] = await run(
       { network, trainer, loader: new data.DataLoader(set, { batchSize: 4 }) } as ReturnType<typeof small>,
-      { steps: 240, logEvery: 80 },
+      { steps: 150, logEvery: 50 },
     );
     expect(last!.loss).toBeLessThan(first!.loss / 3);
     const y = await trainer.sample(2, { labels: [0, 0], steps: 10, seed: 2 });
@@ -305,6 +305,7 @@ test("what is wrong is said", async () => {
   await expect(trainer.sample(2)).rejects.toThrow("the shape of a sample is not known before the first step");
   const shaped = make({ classes: 3, shape: [2] })();
   await expect(shaped.sample(2, { labels: [1] })).rejects.toThrow("expected 2 labels, got 1");
+  await expect(shaped.sample(2, { labels: [1, 3] })).rejects.toThrow("expected labels from 0 to 2, got 3");
   await expect(shaped.sample(2, { condition: zeros([3]) })).rejects.toThrow("a condition [2,...], got [3]");
   await expect(run({ trainer: shaped, loader: points() } as never, { steps: 4, resume: true })).rejects.toThrow(
     "out, or the path of a checkpoint, with resume",
