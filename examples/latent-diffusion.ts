@@ -1,6 +1,6 @@
 /**
  * Latent diffusion (Rombach et al. 2022) on Fashion-MNIST: a VAE makes 4x7x7 numbers of 28x28 pixels, and a diffusion
- * transformer learns to draw those by class, with guidance without a classifier. Some six minutes on two cores.
+ * transformer learns to draw those by class, with guidance without a classifier. Some eight minutes on two cores.
  *
  *     npm run example -- latent-diffusion --data DIR [--resume]
  *
