@@ -55,6 +55,15 @@ test("diffusion on Fashion-MNIST: the judge is right on 91 % and agrees on 90 % 
   expect(result.agreement).toBeGreaterThanOrEqual(0.9);
 });
 
+test("latent diffusion on Fashion-MNIST: the judge agrees on 80 % of 500 samples, which take less time than on pixels", () => {
+  const result = resultOf("latent-diffusion");
+  expect(result.dataset).toBe("fashion-mnist");
+  expect([result.judge.samples, result.settings.sampling.steps]).toEqual([500, 50]);
+  expect(result.judge.accuracy).toBeGreaterThanOrEqual(0.91);
+  expect(result.judge.agreement).toBeGreaterThanOrEqual(0.8);
+  expect(result.sampling.timesAsFast).toBeGreaterThan(1.5);
+});
+
 const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
 const present =
   folder &&

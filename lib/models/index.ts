@@ -36,6 +36,7 @@ export { CLIP, type ClipOptions, type ClipOutput, TextEncoder, type TextEncoderO
 export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
+export { DIT_CONFIGS, DiT, type DiTName, type DiTOptions } from "./dit.js";
 export {
   DcganDiscriminator,
   DcganGenerator,

@@ -58,7 +58,7 @@ export class PatchEmbed extends Module {
   }
 }
 
-/** Two linear layers with GELU between. */
+/** Two linear layers with GELU between. Shared with MLP-Mixer and DiT. */
 export class Mlp extends Module {
   /** From `dim` to `hidden` units. */
   readonly fc1: Linear;
@@ -68,7 +68,13 @@ export class Mlp extends Module {
   readonly drop: Dropout;
 
   /** Random weights, from the default generator. */
-  constructor(dim: number, hidden: number, dropout = 0) {
+  constructor(
+    dim: number,
+    hidden: number,
+    dropout = 0,
+    /** GELU's form. */
+    readonly approximate: "none" | "tanh" = "none",
+  ) {
     super();
     this.fc1 = new Linear(dim, hidden);
     this.fc2 = new Linear(hidden, dim);
@@ -77,12 +83,13 @@ export class Mlp extends Module {
 
   /** [..., dim] to [..., dim] */
   forward(x: Tensor): Tensor {
-    return this.drop.forward(this.fc2.forward(this.drop.forward(this.fc1.forward(x).gelu())));
+    const { approximate } = this;
+    return this.drop.forward(this.fc2.forward(this.drop.forward(this.fc1.forward(x).gelu({ approximate }))));
   }
 }
 
-/** Self-attention with one projection for queries, keys and values. */
-class Attention extends Module {
+/** Self-attention with one projection for queries, keys and values. Shared with DiT. */
+export class Attention extends Module {
   readonly qkv: Linear;
   readonly proj: Linear;
   readonly drop: Dropout;
