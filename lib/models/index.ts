@@ -43,6 +43,15 @@ export {
   GanGenerator,
   type GanOptions,
 } from "./gan.js";
+export {
+  DINO,
+  DINOHead,
+  type DINOHeadOptions,
+  type DinoLossOptions,
+  type DINOOptions,
+  dinoLoss,
+} from "./dino.js";
+export { Encoder, type FeatureNetwork } from "./encoder.js";
 export { type GenerateOptions, GPT, type GPTOptions } from "./gpt.js";
 export { LeNet5 } from "./lenet.js";
 export { type MaeOutput, MaskedAutoencoder, type MaskedAutoencoderOptions } from "./mae.js";
@@ -52,6 +61,7 @@ export { MobileNetV2, type MobileNetV2Options } from "./mobilenet.js";
 export type { ModelOptions } from "./options.js";
 export { create, list, type ModelName } from "./registry.js";
 export { CifarResNet, type CifarResNetOptions, ResNet, type ResNetOptions } from "./resnet.js";
+export { type NtXentOptions, ntXentLoss, SimCLR, type SimCLROptions } from "./simclr.js";
 export { SqueezeNet, type SqueezeNetOptions } from "./squeezenet.js";
 export { ThreeLayerConvNet, type ThreeLayerConvNetOptions } from "./threeLayer.js";
 export { UNet, type UNetOptions } from "./unet.js";
