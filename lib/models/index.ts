@@ -37,21 +37,21 @@ export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
 export {
+  DINO,
+  DINOHead,
+  type DINOHeadOptions,
+  type DINOOptions,
+  type DinoLossOptions,
+  dinoLoss,
+} from "./dino.js";
+export { Encoder, type FeatureNetwork } from "./encoder.js";
+export {
   DcganDiscriminator,
   DcganGenerator,
   GanDiscriminator,
   GanGenerator,
   type GanOptions,
 } from "./gan.js";
-export {
-  DINO,
-  DINOHead,
-  type DINOHeadOptions,
-  type DinoLossOptions,
-  type DINOOptions,
-  dinoLoss,
-} from "./dino.js";
-export { Encoder, type FeatureNetwork } from "./encoder.js";
 export { type GenerateOptions, GPT, type GPTOptions } from "./gpt.js";
 export { LeNet5 } from "./lenet.js";
 export { type MaeOutput, MaskedAutoencoder, type MaskedAutoencoderOptions } from "./mae.js";

@@ -276,7 +276,10 @@ export class VisionTransformer extends Module {
     if (h === imageSize && w === imageSize) return this.posEmbed;
     const own = this.clsToken ? 1 : 0;
     const [side, d] = [imageSize / patch, this.posEmbed.shape[2]!];
-    const grid = this.posEmbed.slice(null, [own, own + side * side]).transpose(1, 2).reshape([1, d, side, side]);
+    const grid = this.posEmbed
+      .slice(null, [own, own + side * side])
+      .transpose(1, 2)
+      .reshape([1, d, side, side]);
     const size = [h / patch, w / patch];
     const resized = interpolate(grid, { size, mode: "bicubic", antialias: true }).flatten(2).transpose(1, 2);
     return own ? cat([this.posEmbed.slice(null, [0, 1]), resized], 1) : resized;

@@ -43,7 +43,9 @@ export async function featuresOf(model: FeatureModel, loader: AsyncIterable<read
   try {
     for await (const [x, y, ...rest] of loader) {
       if (x === undefined || y === undefined || rest.length > 0)
-        throw new TypeError(`featuresOf: expected batches of pictures and labels, got ${x && y ? "more" : "fewer"} fields`);
+        throw new TypeError(
+          `featuresOf: expected batches of pictures and labels, got ${x && y ? "more" : "fewer"} fields`,
+        );
       xs.push(unscoped(() => noGrad(() => scope(() => model.encode(x)))));
       ys.push(y);
       x.free();
@@ -113,7 +115,8 @@ export async function knnProbe(
       votes.fill(0);
       // exp(cosine / t) may overflow; a factor exp(-largest / t) for all changes no vote.
       const nearest = cosines[i * k]!;
-      for (let r = i * k; r < (i + 1) * k; r++) votes[labels[places[r]!]!]! += Math.exp((cosines[r]! - nearest) / temperature);
+      for (let r = i * k; r < (i + 1) * k; r++)
+        votes[labels[places[r]!]!]! += Math.exp((cosines[r]! - nearest) / temperature);
       right += Number(votes.indexOf(Math.max(...votes)) === truth[at + i]);
     }
     await breathe();

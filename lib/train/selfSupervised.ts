@@ -103,6 +103,10 @@ const cosine = (from: number, to: number, share: number): number =>
 export class SelfSupervisedTrainer {
   /** Steps so far. */
   step = 0;
+  /** Seconds of training so far, without what `evaluate`, checkpoints and consumers of events took. */
+  seconds = 0;
+  /** All events so far, those before a resumed checkpoint, too. */
+  history: SelfSupervisedEvent<object>[] = [];
   /** Changes the model's parameters. */
   readonly optimizer: StepOptimizer;
   readonly #options: Required<Omit<SelfSupervisedOptions, "optimizer">>;
@@ -190,17 +194,18 @@ export class SelfSupervisedTrainer {
           const last = this.step === steps;
           if (last || this.step % logEvery === 0) {
             const loss = (await sum.item()) / counted;
-            const samplesPerSecond = (seen * 1e3) / (performance.now() - since);
+            const seconds = (performance.now() - since) / 1e3;
             if (!Number.isFinite(loss))
               throw new Error(
                 `${op}: expected a finite loss, got ${loss} in the ${counted} steps up to ${this.step}; try a lower lr, or clipNorm`,
               );
             const due = evaluate !== null && (last || (evaluateEvery !== null && this.step % evaluateEvery === 0));
             const scores = due ? await evaluate(this.model) : null;
-            this.model.train();
-            if (checkpoint !== null) await this.save(checkpoint, loader);
             const { lr } = this.optimizer.paramGroups[0]!;
-            const event: SelfSupervisedEvent<S> = { step: this.step, loss, lr, samplesPerSecond, scores };
+            const event = { step: this.step, loss, lr, samplesPerSecond: seen / seconds, scores };
+            this.history.push(event);
+            this.seconds += seconds;
+            if (checkpoint !== null) await this.save(checkpoint, loader);
             await onEvent?.(event, this);
             yield event;
             this.model.train();
@@ -236,12 +241,14 @@ export class SelfSupervisedTrainer {
   }
 
   /**
-   * Writes weights, the optimizer's state, the number of steps, random numbers and where the loader stands, in one step:
-   * whoever loads it finds a whole file.
+   * Writes weights, the optimizer's state, steps and events, random numbers and where the loader stands, in one step: whoever
+   * loads it finds a whole file.
    */
   async save(path: string, loader: ViewSource | null = null): Promise<void> {
     await saveState(path, {
       step: this.step,
+      seconds: this.seconds,
+      history: this.history,
       model: this.model.stateDict(),
       optimizer: this.optimizer.stateDict(),
       random: defaultGenerator.state(),
@@ -263,5 +270,7 @@ export class SelfSupervisedTrainer {
       loader.loadStateDict(state.loader as never);
     }
     this.step = state.step as number;
+    this.seconds = state.seconds as number;
+    this.history = state.history as SelfSupervisedEvent<object>[];
   }
 }
