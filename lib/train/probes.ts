@@ -171,7 +171,7 @@ export async function linearProbe(
         const mean = train.x.mean(0);
         const deviation = train.x.var(0, { correction: 0 }).add(1e-12).sqrt();
         const standard = (t: Tensor) => t.detach().sub(mean).div(deviation);
-        return [standard(train.x), train.y.to("int32"), standard(test.x)] as const;
+        return [standard(train.x), train.y.to("int32").clone(), standard(test.x)] as const;
       }),
     ),
   );

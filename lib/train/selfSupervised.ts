@@ -109,6 +109,8 @@ export class SelfSupervisedTrainer {
   history: SelfSupervisedEvent<object>[] = [];
   /** Changes the model's parameters. */
   readonly optimizer: StepOptimizer;
+  /** Pictures of a full batch; 0 before the first. */
+  #batchSize = 0;
   readonly #options: Required<Omit<SelfSupervisedOptions, "optimizer">>;
   /** lr and weightDecay of each group at the beginning. */
   readonly #base: readonly { lr: number; weightDecay: number }[];
@@ -171,7 +173,7 @@ export class SelfSupervisedTrainer {
     if (resume && existsSync(checkpoint!)) await this.load(checkpoint!, loader);
     this.model.train();
     const sum = unscoped(() => zeros([]));
-    let [counted, seen, batchSize, empty] = [0, 0, 0, 0];
+    let [counted, seen, empty] = [0, 0, 0];
     let since = performance.now();
     try {
       while (this.step < steps && !signal?.aborted) {
@@ -179,8 +181,8 @@ export class SelfSupervisedTrainer {
         for await (const batch of loader) {
           const views = batch.filter((field) => field.ndim > 1);
           const n = batch[0]!.shape[0]!;
-          batchSize ||= n;
-          if (n !== batchSize) {
+          this.#batchSize ||= n;
+          if (n !== this.#batchSize) {
             for (const field of batch) field.free();
             continue;
           }
@@ -189,7 +191,7 @@ export class SelfSupervisedTrainer {
           const loss = await this.#run(...views);
           noGrad(() => add_(sum, loss));
           for (const t of [loss, ...batch]) t.free();
-          [counted, seen] = [counted + 1, seen + batchSize];
+          [counted, seen] = [counted + 1, seen + n];
           this.step++;
           const last = this.step === steps;
           if (last || this.step % logEvery === 0) {
@@ -248,6 +250,7 @@ export class SelfSupervisedTrainer {
     await saveState(path, {
       step: this.step,
       seconds: this.seconds,
+      batchSize: this.#batchSize,
       history: this.history,
       model: this.model.stateDict(),
       optimizer: this.optimizer.stateDict(),
@@ -271,6 +274,7 @@ export class SelfSupervisedTrainer {
     }
     this.step = state.step as number;
     this.seconds = state.seconds as number;
+    this.#batchSize = state.batchSize as number;
     this.history = state.history as SelfSupervisedEvent<object>[];
   }
 }

@@ -125,7 +125,7 @@ describe("Views", () => {
 });
 
 describe("recipes", () => {
-  const identity = new data.Normalize(0, 1 / 255); // bytes as floats
+  const bytes = (c: number) => new data.Normalize(Array(c).fill(0), Array(c).fill(1 / 255)); // as floats
 
   test("SimCLR: parts by scale, colours within strength, a fifth grey", () => {
     const n = 300;
@@ -133,21 +133,21 @@ describe("recipes", () => {
       Uint8Array.from({ length: n * 3 * 16 }, (_, i) => [200, 100, 40][Math.floor(i / 16) % 3]!),
       [n, 3, 4, 4],
     );
-    const y = rows(data.simclrAugment(4, { normalize: identity }).apply(flat, key(n)), n);
+    const y = rows(data.simclrAugment(4, { normalize: bytes(3) }).apply(flat, key(n)), n);
     const pixel = (row: number[]) => [row[0]!, row[16]!, row[32]!];
     const grey = y.filter((row) => new Set(pixel(row).map(Math.round)).size === 1).length;
     expect(Math.abs(grey / n - 0.2)).toBeLessThan(0.07); // three deviations of a share of 300
     const untouched = y.filter((row) => pixel(row).every((v, c) => Math.abs(v - [200, 100, 40][c]!) < 0.5)).length;
     expect(Math.abs(untouched / n - 0.16)).toBeLessThan(0.07); // 0.2 without jitter, 0.8 of them in colours
-    const calm = data.simclrAugment(4, { strength: 0, normalize: identity }).apply(flat, key(n));
+    const calm = data.simclrAugment(4, { strength: 0, normalize: bytes(3) }).apply(flat, key(n));
     const coloured = rows(calm, n).filter((row) => new Set(pixel(row).map(Math.round)).size > 1);
     for (const row of coloured) expect(pixel(row).map(Math.round)).toEqual([200, 100, 40]);
   });
 
   test("blurs are asked for", () => {
     const x = pictures(40, 1, 20, 20);
-    const sharp = data.simclrAugment(20, { strength: 0, scale: [1, 1], normalize: identity });
-    const blurred = data.simclrAugment(20, { strength: 0, scale: [1, 1], blur: true, normalize: identity });
+    const sharp = data.simclrAugment(20, { strength: 0, scale: [1, 1], normalize: bytes(1) });
+    const blurred = data.simclrAugment(20, { strength: 0, scale: [1, 1], blur: true, normalize: bytes(1) });
     const [a, b] = [rows(sharp.apply(x, key(40)), 40), rows(blurred.apply(x, key(40)), 40)];
     const changed = a.filter((row, i) => row.some((v, j) => v !== b[i]![j])).length;
     expect(changed).toBeGreaterThan(8);

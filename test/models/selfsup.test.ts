@@ -135,6 +135,7 @@ describe("DINO", () => {
     const { loss, grads, center, teacher } = golden.dino[name];
     const options = { features: 24, head: { out: 11, hidden: 10, bottleneck: 5, ...head }, momentum: 0.9 };
     const model = fill(new models.DINO(small, options).to("float64"));
+    model.schedule(0); // as a trainer does: the temperature, 0.04, in float64
     const views = [8, 8, 6, 6, 6].map((side, i) => pictures(`view${i}`, 4, 2, side, side));
     const optimizer = new optim.SGD(
       model.parameters().filter((p) => p.requiresGrad),
@@ -201,14 +202,14 @@ describe("DINO", () => {
 
   test("a batch is learned by heart, and answers differ from picture to picture", () => {
     manualSeed(4);
-    const model = flat({ momentum: 0.9, centerMomentum: 0.9 });
-    const [x] = pairs(6);
-    const views = [x!, x!.add(randn([6, 1, 4, 4]).mul(0.1))];
+    const model = flat({ head: { out: 16, hidden: 32, bottleneck: 4 }, momentum: 0.9 });
+    const x = randn([16, 1, 4, 4]);
+    const views = [x, x.add(randn([16, 1, 4, 4]).mul(0.1))];
     const optimizer = new optim.AdamW(
       model.parameters().filter((p) => p.requiresGrad),
-      { lr: 1e-2 },
+      { lr: 3e-3 },
     );
-    const losses = Array.from({ length: 120 }, () => {
+    const losses = Array.from({ length: 200 }, () => {
       optimizer.zeroGrad();
       const loss = model.loss(views);
       loss.backward();
@@ -216,9 +217,9 @@ describe("DINO", () => {
       model.update();
       return loss.itemSync();
     });
-    expect(losses[0]!).toBeGreaterThan(0.5);
-    expect(losses.at(-1)!).toBeLessThan(0.25 * losses[0]!);
-    const answers = model.teacher.answers([x!])[0]!.sub(model.center).argmax(1).dataSync();
+    expect(losses[0]!).toBeGreaterThan(0.4);
+    expect(losses.at(-1)!).toBeLessThan(0.1);
+    const answers = model.teacher.answers([x])[0]!.sub(model.center).argmax(1).dataSync();
     expect(new Set(answers).size).toBeGreaterThanOrEqual(3);
   });
 

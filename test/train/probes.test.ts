@@ -33,7 +33,7 @@ describe("knnProbe", () => {
       const near = a.map((other, j) => ({ c: cosine(row, other), label: labels[j]! })).sort((p, q) => q.c - p.c);
       const votes = new Map<number, number>();
       for (const { c, label } of near.slice(0, k))
-        votes.set(label, (votes.get(label) ?? 0) + Math.exp(c / temperature));
+        votes.set(label, (votes.get(label) ?? 0) + Math.exp((c - 1) / temperature));
       const [best] = [...votes].sort(([p, v], [q, w]) => w - v || p - q);
       return best![0] === truth[i];
     });
