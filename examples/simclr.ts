@@ -1,6 +1,6 @@
 /**
  * SimCLR (Chen et al. 2020) on Fashion-MNIST without its labels: a small ResNet learns to tell two random views of a picture
- * from those of all others in a batch of 256. Five minutes on two cores; prints what the features are worth to a
+ * from those of all others in a batch of 128. Five minutes on two cores; prints what the features are worth to a
  * nearest-neighbour vote and to a linear classifier, beside raw pixels and the same network before the training.
  *
  *     npm run example -- simclr --data DIR [--resume]
@@ -17,8 +17,8 @@ await pretrain({
     const augment = data.simclrAugment(size, { strength, scale, normalize });
     return new data.Views([augment, augment]);
   },
-  steps: 720,
-  batchSize: 256,
+  steps: 900,
+  batchSize: 128,
   lr: 2e-3,
   weightDecay: 1e-4,
   warmup: 40,
