@@ -9,19 +9,19 @@
 import { data, models } from "napier";
 import { pretrain } from "./shared/selfSupervised.js";
 
-const head = { out: 512, hidden: 256, bottleneck: 64 };
-const momentum = 0.99;
-const [locals, globalScale, localScale] = [2, [0.4, 1], [0.1, 0.4]] as const;
+const head = { out: 128, hidden: 256, bottleneck: 64, batchNorm: true };
+const momentum = 0.97;
+const [locals, globalScale, localScale] = [2, [0.5, 1], [0.2, 0.5]] as const;
 await pretrain({
   name: "dino",
   model: (encoder, features) => new models.DINO(encoder, { features, head, momentum }),
   views: (size, normalize) =>
     data.dinoViews({ size, localSize: size / 2, locals, globalScale, localScale, blur: false, normalize }),
-  steps: 720,
-  batchSize: 192,
-  lr: 2e-3,
+  steps: 2400,
+  batchSize: 64,
+  lr: 4e-3,
   weightDecay: 1e-4,
-  warmup: 40,
+  warmup: 100,
   clipNorm: 3,
   settings: { ...head, momentum, locals, globalScale, localScale },
 });

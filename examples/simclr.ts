@@ -17,11 +17,11 @@ await pretrain({
     const augment = data.simclrAugment(size, { strength, scale, normalize });
     return new data.Views([augment, augment]);
   },
-  steps: 900,
+  steps: 2000,
   batchSize: 128,
   lr: 2e-3,
   weightDecay: 1e-4,
-  warmup: 40,
+  warmup: 100,
   clipNorm: null,
   settings: { dim, temperature, strength, scale },
 });

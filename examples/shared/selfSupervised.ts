@@ -85,10 +85,11 @@ export async function pretrain(recipe: Recipe): Promise<void> {
     mix: recipe.views(size, sets.normalize),
   });
   await mkdir(`runs/${name}`, { recursive: true });
+  const logEvery = Math.max(4, Math.ceil(steps / 24));
   const run = trainer.fit(loader, {
     steps,
-    logEvery: Math.ceil(steps / 24),
-    evaluateEvery: 6 * Math.ceil(steps / 24),
+    logEvery,
+    evaluateEvery: 6 * logEvery,
     evaluate: measure,
     checkpoint: `runs/${name}/checkpoint.safetensors`,
     resume: values.resume,
