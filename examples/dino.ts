@@ -1,6 +1,6 @@
 /**
  * DINO (Caron et al. 2021) on Fashion-MNIST without its labels: a small ResNet, shown two large and two small views of a
- * picture, learns to answer each as its teacher, its own running average, answers another. Some four minutes on two cores; prints
+ * picture, learns to answer each as its teacher, its own running average, answers another. Some five minutes on two cores; prints
  * what the features are worth to a nearest-neighbour vote and to a linear classifier, beside raw pixels and the same network
  * before the training.
  *

@@ -47,6 +47,16 @@ test.each(sceneBars)("%s on drawn scenes: %s is at least 90 %%", (name, _, at) =
   expect(at(result)).toBeGreaterThanOrEqual(0.9);
 });
 
+test.each([
+  ["simclr", 0.06, 0.06],
+  ["dino", 0.03, 0.03],
+])("%s on Fashion-MNIST: its features are worth more than those of random weights", (name, knn, linear) => {
+  const { dataset, before, after } = resultOf(name);
+  expect(dataset).toBe("fashion-mnist");
+  expect(after.knn - before.knn).toBeGreaterThan(knn);
+  expect(after.linear - before.linear).toBeGreaterThan(linear);
+});
+
 const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
 const present =
   folder &&

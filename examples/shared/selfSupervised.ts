@@ -12,7 +12,7 @@ export interface Recipe {
   /** Of examples/results/NAME.json. */
   name: string;
   /** Made after the seed is set; `encoder` makes the network, pictures to `features` numbers. */
-  model: (encoder: () => nn.Layer, features: number) => train.SelfSupervisedModel & { encode(x: Tensor): Tensor };
+  model: (encoder: () => nn.Layer, features: number) => train.SelfSupervisedModel;
   /** What the model is shown of each picture of size x size. */
   views: (size: number, normalize: data.Normalize) => data.Views;
   steps: number;
