@@ -10,8 +10,9 @@
 import { CapturedSteps } from "../capture.js";
 import { changesSoFar } from "../live.js";
 import { addon } from "../native.js";
+import type { Module } from "../nn/module.js";
 import { changedNumber, differenceOf, type Noted, type NotedCall, StepNoter } from "./alike.js";
-import type { Batch, Model } from "./options.js";
+import type { Batch } from "./options.js";
 
 const ALIKE = 3; // steps in a row
 const RESTLESS = 2; // changes of a number in a row: one may be an epoch's
@@ -42,7 +43,7 @@ export class StepRunner<R> {
    * @param run one step
    */
   constructor(
-    private readonly model: Model,
+    private readonly model: Module,
     private when: "always" | "alike" | "never",
     private readonly run: (group: Batch[]) => R,
   ) {

@@ -5,6 +5,8 @@
  */
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { fromRaw, toRaw } from "../io/tensors.js";
+import { addon } from "../native.js";
+import { defaultGenerator } from "../random.js";
 import { Tensor } from "../tensor.js";
 
 const FORMAT = "napier-checkpoint";
@@ -55,6 +57,44 @@ export async function loadState(path: string): Promise<Record<string, State>> {
     return t;
   };
   return unpack(JSON.parse(metadata.state), take) as Record<string, State>;
+}
+
+/** What a run is made of: networks, optimizers, schedules, averages, loaders. */
+export interface Part {
+  /** What a checkpoint holds. */
+  stateDict(): State;
+  /** Takes over what stateDict() gave. */
+  // biome-ignore lint/suspicious/noExplicitAny: each part checks its own
+  loadStateDict(state: any): unknown;
+}
+
+/** Parts by name; null: this run has none. */
+export type Parts = Readonly<Record<string, Part | null>>;
+
+/** Writes the parts, the default generator and `progress` to `path`: all that loadRun() goes on from. */
+export async function saveRun(path: string, parts: Parts, progress: { step: number } & Record<string, State>) {
+  const states = Object.entries(parts).map(([name, part]) => [name, part?.stateDict() ?? null]);
+  const state = { ...Object.fromEntries(states), generator: defaultGenerator.state(), progress };
+  await saveState(path, state, { step: String(progress.step), isa: addon.isa() });
+}
+
+/**
+ * Puts parts and default generator where saveRun() found them; gives the progress.
+ *
+ * @param where who asks, for errors
+ * @throws Error where the file holds a part that this run lacks, or lacks one
+ */
+export async function loadRun<P>(where: string, path: string, parts: Parts): Promise<P> {
+  // biome-ignore lint/suspicious/noExplicitAny: a file holds what saveRun() put there; each part checks its own
+  const state = (await loadState(path)) as any;
+  for (const [name, part] of Object.entries(parts))
+    if ((part === null) !== ((state[name] ?? null) === null))
+      throw new Error(
+        `${where}: ${path} was written ${part ? "without" : "with"} ${name}, this trainer is ${part ? "with" : "without"} one`,
+      );
+  for (const [name, part] of Object.entries(parts)) part?.loadStateDict(state[name]);
+  defaultGenerator.load(state.generator);
+  return state.progress as P;
 }
 
 // What JSON cannot hold stands as an object with this one key.

@@ -3,6 +3,15 @@ export type { AnyCallback, Callback, RunContext } from "./callbacks.js";
 export { learningRateMonitor, type OverfittingOptions, overfitting } from "./curves.js";
 export { type DeadUnitsOptions, deadUnits } from "./deadUnits.js";
 export type { Finding } from "./diagnosis.js";
+export { DiffusionTrainer } from "./diffusion.js";
+export type {
+  DiffusionEvaluation,
+  DiffusionEvent,
+  DiffusionFitOptions,
+  DiffusionNetwork,
+  DiffusionSampleOptions,
+  DiffusionTrainerOptions,
+} from "./diffusionOptions.js";
 export type { Evaluation } from "./evaluate.js";
 export type { HparamValue } from "./eventMessages.js";
 export type {
@@ -66,4 +75,5 @@ export {
   type SelfSupervisedOptions,
   SelfSupervisedTrainer,
 } from "./selfSupervised.js";
+export type { TimeBin } from "./timeBins.js";
 export { Trainer } from "./trainer.js";
