@@ -47,6 +47,14 @@ test.each(sceneBars)("%s on drawn scenes: %s is at least 90 %%", (name, _, at) =
   expect(at(result)).toBeGreaterThanOrEqual(0.9);
 });
 
+test.each(["simclr", "dino"])("%s on Fashion-MNIST: its features beat those of random weights, and pixels", (name) => {
+  const { dataset, pixels, before, after } = resultOf(name);
+  expect(dataset).toBe("fashion-mnist");
+  expect(after.knn).toBeGreaterThan(before.knn + 0.06);
+  expect(after.linear).toBeGreaterThan(before.linear + 0.06);
+  expect(after.linear).toBeGreaterThan(pixels.linear);
+});
+
 test("diffusion on Fashion-MNIST: the judge is right on 91 % and agrees on 90 % of 500 samples", () => {
   const result = resultOf("diffusion");
   expect(result.dataset).toBe("fashion-mnist");
