@@ -1,4 +1,4 @@
-// node scripts/bench-docs.mjs FILE: writes the tables of docs/benchmarks.md from what `npm run bench -- --json FILE` measured.
+// node scripts/bench-docs.mjs FILE: writes the tables of docs/benchmarks.md and docs/results.md from what `npm run bench -- --json FILE` measured.
 // A table stands between <!-- bench SUITE PATTERN --> and <!-- /bench -->, PATTERN a regular expression for the names of
 // cases, or empty; "machine" is where and with which versions. What the file does not have keeps what stands there.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -71,7 +71,9 @@ export function filled(text, report) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const document = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
   const report = JSON.parse(readFileSync(process.argv[2], "utf8"));
-  writeFileSync(document, filled(readFileSync(document, "utf8"), report));
+  for (const name of ["benchmarks.md", "results.md"]) {
+    const document = fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
+    writeFileSync(document, filled(readFileSync(document, "utf8"), report));
+  }
 }

@@ -93,7 +93,7 @@ async function build(c: Case): Promise<Action | Checked | null> {
   };
   switch (op) {
     case "zoo":
-      return zooSteps(c);
+      return zooSteps(c, eager);
     case "step":
       return step(name);
     case "inference":

@@ -1,5 +1,5 @@
 /** The training steps of bench/zoo.ts with the models of lib/models; bench/rivals/torch_zoo.py has the same. */
-import { capture, manualSeed, models, nn, optim, randint, randn, type Tensor } from "napier";
+import { capture, manualSeed, models, nn, optim, randint, randn, scope, type Tensor } from "napier";
 import type { Case } from "../cases.js";
 import type { Checked } from "./serve.js";
 
@@ -22,7 +22,11 @@ function resnet20(): Training {
 function vit(): Training {
   const sizes = { classes: 10, imageSize: 32, patch: 4, dim: 192, depth: 6, heads: 3 };
   const model = new models.VisionTransformer(sizes);
-  return { model, optimizer: new optim.AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.05 }), batch: pictures(128) };
+  return {
+    model,
+    optimizer: new optim.AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.05 }),
+    batch: pictures(64),
+  };
 }
 
 function gpt(): Training {
@@ -40,22 +44,22 @@ function gpt(): Training {
 
 const TRAININGS: Record<string, () => Training> = { ResNet: resnet20, ViT: vit, GPT: gpt };
 
-/** `steps` captured steps, each loss read. */
-export function zooSteps({ name, params }: Case): Checked {
+/** `steps` steps, each loss read; captured, or not (`eager`). */
+export function zooSteps({ name, params }: Case, eager: boolean): Checked {
   manualSeed(0);
   const { model, optimizer, batch, clipNorm } = TRAININGS[name.split(/[- ]/)[0]!]!();
-  const step = capture(
-    (x: Tensor, y: Tensor) => {
-      optimizer.zeroGrad();
-      const scores = model.forward(x);
-      const loss = nn.crossEntropy(scores.reshape([-1, scores.shape.at(-1)!]), y.reshape([-1]));
-      loss.backward();
-      if (clipNorm) optim.clipGradNorm(model.parameters(), clipNorm);
-      optimizer.step();
-      return loss;
-    },
-    { warmup: 0 },
-  );
+  const plain = (x: Tensor, y: Tensor) => {
+    optimizer.zeroGrad();
+    const scores = model.forward(x);
+    const loss = nn.crossEntropy(scores.reshape([-1, scores.shape.at(-1)!]), y.reshape([-1]));
+    loss.backward();
+    if (clipNorm) optim.clipGradNorm(model.parameters(), clipNorm);
+    optimizer.step();
+    return loss;
+  };
+  const step = eager
+    ? async (x: Tensor, y: Tensor) => scope(() => plain(x, y).detach())
+    : capture(plain, { warmup: 0 });
   const run = async () => {
     for (let i = 0; i < Number(params.steps); i++) {
       const loss = await step(...batch);

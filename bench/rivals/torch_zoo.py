@@ -35,7 +35,7 @@ def resnet20():
 def vit():
     model = ViT()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-    return model, optimizer, torch.randn(128, 3, 32, 32), torch.randint(10, (128,)), None
+    return model, optimizer, torch.randn(64, 3, 32, 32), torch.randint(10, (64,)), None
 
 
 class Norm(nn.Module):
