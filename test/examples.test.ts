@@ -47,6 +47,20 @@ test.each(sceneBars)("%s on drawn scenes: %s is at least 90 %%", (name, _, at) =
   expect(at(result)).toBeGreaterThanOrEqual(0.9);
 });
 
+type Figure = (result: ReturnType<typeof resultOf>) => number;
+test.each([
+  ["ae", (r) => r.ae.error, (r) => r.ae.pca],
+  ["vae", (r) => r.vae.error, (r) => r.vae.pca],
+  ["vqvae", (r) => r.vqvae.error, (r) => r.vqvae.pca],
+] as [name: string, ours: Figure, pca: Figure][])(
+  "autoencoders on Fashion-MNIST: the error of %s is below PCA's",
+  (_, ours, pca) => {
+    const result = resultOf("autoencoders");
+    expect(result.dataset).toBe("fashion-mnist");
+    expect(ours(result)).toBeLessThan(pca(result));
+  },
+);
+
 const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
 const present =
   folder &&
