@@ -44,7 +44,7 @@ const tuned = {
 };
 const pytorch = (name: string, env: NodeJS.ProcessEnv): Peer => ({
   name,
-  takes: ({ op, once }) => !["distances", "neighbours"].includes(op) && !(op === "zoo" && once && env !== tuned),
+  takes: ({ op }) => !["distances", "neighbours"].includes(op),
   version: pythonVersion("torch"),
   install: "apt-get install python3-torch libjemalloc2",
   start: () => contender(name, python, [`${rivals}torch_cases.py`, threads], { OMP_NUM_THREADS: threads, ...env }),
@@ -68,7 +68,7 @@ const NPM = "npm install --prefix bench/rivals --ignore-scripts";
 export const PEERS: Record<string, Peer> = {
   eager: {
     name: "napier eager",
-    takes: ({ op, once }) => op === "step" || op === "inference" || (op === "zoo" && !once),
+    takes: ({ op }) => ["step", "inference", "zoo"].includes(op),
     ...always,
     start: () => ours("napier eager", { NAPIER_BENCH: "eager" }),
   },

@@ -21,7 +21,7 @@ import { memoryOp } from "./memory.js";
 import { pictures, resnet18 } from "./resnet18.js";
 import { type Action, type Checked, serve } from "./serve.js";
 import { makeStep } from "./steps.js";
-import { zooSteps } from "./zoo.js";
+import { zooStep } from "./zoo.js";
 
 manualSeed(0);
 const eager = process.env.NAPIER_BENCH === "eager";
@@ -93,7 +93,7 @@ async function build(c: Case): Promise<Action | Checked | null> {
   };
   switch (op) {
     case "zoo":
-      return zooSteps(c, eager);
+      return zooStep(c, eager);
     case "step":
       return step(name);
     case "inference":

@@ -107,11 +107,11 @@ for line in sys.stdin:
             known = None
             suite = {"memory": torch_memory.build, "attention": torch_attention.build}.get(c.get("suite"))
             if c["op"] == "zoo":
-                run, known = torch_zoo.build(c["name"], c["params"])
+                run, known = torch_zoo.build(c["name"])
             else:
                 run = suite(c["op"], c["params"]) if suite else build(c["name"], c["op"], c["params"])
             name, result = c["name"], {}
-            if run and not c.get("once"):
+            if run:
                 run(), run()
             if known or c["op"] == "inference":
                 result = {"result": known or run().flatten().tolist()}

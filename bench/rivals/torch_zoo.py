@@ -94,21 +94,20 @@ def gpt():
     return model, optimizer, ids(), ids(), 1.0
 
 
-def build(name, params):
-    """The action, and the number of parameters."""
+def build(name):
+    """The step, and the number of parameters."""
     torch.manual_seed(0)
     make = {"ResNet": resnet20, "ViT": vit, "GPT": gpt}[name.replace("-", " ").split()[0]]
     model, optimizer, x, y, clip = make()
 
     def run():
-        for _ in range(int(params["steps"])):
-            optimizer.zero_grad(set_to_none=True)
-            scores = model(x)
-            loss = F.cross_entropy(scores.view(-1, scores.shape[-1]), y.view(-1))
-            loss.backward()
-            if clip:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
-            loss.item()
+        optimizer.zero_grad(set_to_none=True)
+        scores = model(x)
+        loss = F.cross_entropy(scores.view(-1, scores.shape[-1]), y.view(-1))
+        loss.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+        return loss.item()
 
     return run, [sum(p.numel() for p in model.parameters())]
