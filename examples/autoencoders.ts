@@ -39,33 +39,24 @@ const { values } = parseArgs({
 });
 const sets = { ...(await pictures28(values.data)), scale: new data.Normalize(0, 1) };
 const folder = values.data ? "examples/results" : "runs";
-const latent = 32;
-/** A transformer wants more steps, and smaller ones at a time. */
-const recipes = {
-  ae: { epochs: 3, batchSize: 128, lr: 2e-3 },
-  vae: { epochs: 3, batchSize: 128, lr: 2e-3 },
-  vqvae: { epochs: 2, batchSize: 128, lr: 2e-3 },
-  mae: { epochs: values.data ? 4 : 2, batchSize: 32, lr: 3e-3 },
-};
+const [batchSize, latent, lr] = [128, 32, 2e-3];
 const [x] = await firstPictures(sets, sets.train, sets.train.length);
 const [test] = await firstPictures(sets, sets.test, sets.test.length);
 const pixels = { train: x.flatten(1), test: test.flatten(1) };
 const variance = await x.var(0).mean().item();
 
-/** Trains on the loss of a batch; with --resume a model that was trained whole comes from its file. Answers the seconds. */
-async function fit(name: keyof typeof recipes, model: nn.Module, lossOf: (x: Tensor) => Tensor): Promise<number> {
-  const { epochs, batchSize, lr } = recipes[name];
+/** Trains on the loss of a batch; with --resume a model that was trained whole comes from its file. */
+async function fit(name: string, model: nn.Module, epochs: number, lossOf: (x: Tensor) => Tensor): Promise<number> {
   const path = `runs/autoencoders/${sets.name}-${name}.safetensors`;
   if (values.resume && existsSync(path)) {
     model.loadStateDict(await io.load(path));
     model.eval();
     return Number((await io.inspect(path)).metadata.seconds);
   }
-  manualSeed(seed);
   const loader = new data.DataLoader(sets.train, {
     ...{ batchSize, shuffle: true, seed, dropLast: true, transform: sets.scale },
   });
-  const optimizer = new optim.AdamW(model.parameters(), { lr, weightDecay: 0.01, betas: [0.9, 0.99] });
+  const optimizer = new optim.AdamW(model.parameters(), { lr, weightDecay: 0.01 });
   const schedule = new optim.OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * loader.length });
   const step = capture((batch: Tensor) => {
     optimizer.zeroGrad();
@@ -124,17 +115,18 @@ const ae = new models.Autoencoder({ latent, width: 16 });
 const vae = new models.VAE({ latent, width: 16 });
 const vqvae = new models.VQVAE({ latent: 16, width: 32, codes: 256, decay: 0.99 });
 const mae = new models.MaskedAutoencoder({
-  ...{ inChannels: 1, imageSize: 28, patch: 4, dim: 64, depth: 2, heads: 4, normalizedPixels: false },
-  ...{ decoderDim: 64, decoderDepth: 2, decoderHeads: 4 },
+  ...{ inChannels: 1, imageSize: 28, patch: 4, dim: 64, depth: 3, heads: 4, normalizedPixels: false },
+  ...{ decoderDim: 64, decoderDepth: 1, decoderHeads: 4 },
 });
+const epochs = values.data ? { ae: 3, vae: 3, vqvae: 2, mae: 3 } : { ae: 2, vae: 2, vqvae: 2, mae: 2 };
 const seconds = {
-  ae: await fit("ae", ae, (x) => nn.mse(ae.forward(x).sigmoid(), x)),
-  vae: await fit("vae", vae, (x) => vae.loss(x).loss),
-  vqvae: await fit("vqvae", vqvae, (x) => {
+  ae: await fit("ae", ae, epochs.ae, (x) => nn.mse(ae.forward(x).sigmoid(), x)),
+  vae: await fit("vae", vae, epochs.vae, (x) => vae.loss(x).loss),
+  vqvae: await fit("vqvae", vqvae, epochs.vqvae, (x) => {
     const { y, loss } = vqvae.forward(x);
     return nn.mse(y.sigmoid(), x).div(variance).add(loss);
   }),
-  mae: await fit("mae", mae, (x) => mae.forward(x).loss),
+  mae: await fit("mae", mae, epochs.mae, (x) => mae.forward(x).loss),
 };
 
 const made = {
@@ -218,7 +210,7 @@ const shown = [test, byPca(32), made.ae, made.vae, made.vqvae, dimmed, filled, g
 const grid = noGrad(() => cat([...shown, vae.sample(columns)]));
 await train.saveImageGrid(`${folder}/autoencoders.png`, grid, { columns, range: [0, 1] });
 await saveResult("autoencoders", sets.name, {
-  settings: { recipes, latent, optimizer: "AdamW, one cycle", codes: 256, maskRatio: 0.75 },
+  settings: { batchSize, lr, epochs, latent, optimizer: "AdamW, one cycle", codes: 256, maskRatio: 0.75 },
   seed,
   seconds,
   testPictures: test.shape[0],

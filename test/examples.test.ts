@@ -47,6 +47,17 @@ test.each(sceneBars)("%s on drawn scenes: %s is at least 90 %%", (name, _, at) =
   expect(at(result)).toBeGreaterThanOrEqual(0.9);
 });
 
+test("explain on Fashion-MNIST: attacks beat noise, Grad-CAM beats chance, class pictures are taken for theirs", () => {
+  const { dataset, attacked, guessesThatStay, classPictures } = resultOf("explain");
+  expect(dataset).toBe("fashion-mnist");
+  for (const { noise, fgsm, pgd } of attacked) {
+    expect(pgd).toBeLessThanOrEqual(fgsm);
+    expect(fgsm).toBeLessThan(noise);
+  }
+  expect(guessesThatStay.resnet.gradCam).toBeLessThan(guessesThatStay.resnet.random);
+  expect(classPictures.resnet).toBe(1);
+});
+
 type Figure = (result: ReturnType<typeof resultOf>) => number;
 test.each([
   ["ae", (r) => r.ae.error, (r) => r.ae.pca],
