@@ -72,6 +72,31 @@ test("latent diffusion on Fashion-MNIST: the judge agrees on 80 % of 500 samples
   expect(result.sampling.timesAsFast).toBeGreaterThan(1.5);
 });
 
+test("explain on Fashion-MNIST: attacks beat noise, Grad-CAM beats chance, class pictures are taken for theirs", () => {
+  const { dataset, attacked, guessesThatStay, classPictures } = resultOf("explain");
+  expect(dataset).toBe("fashion-mnist");
+  for (const { noise, fgsm, pgd } of attacked) {
+    expect(pgd).toBeLessThanOrEqual(fgsm);
+    expect(fgsm).toBeLessThan(noise);
+  }
+  expect(guessesThatStay.resnet.gradCam).toBeLessThan(guessesThatStay.resnet.random);
+  expect(classPictures.resnet).toBe(1);
+});
+
+type Figure = (result: ReturnType<typeof resultOf>) => number;
+test.each([
+  ["ae", (r) => r.ae.error, (r) => r.ae.pca],
+  ["vae", (r) => r.vae.error, (r) => r.vae.pca],
+  ["vqvae", (r) => r.vqvae.error, (r) => r.vqvae.pca],
+] as [name: string, ours: Figure, pca: Figure][])(
+  "autoencoders on Fashion-MNIST: the error of %s is below PCA's",
+  (_, ours, pca) => {
+    const result = resultOf("autoencoders");
+    expect(result.dataset).toBe("fashion-mnist");
+    expect(ours(result)).toBeLessThan(pca(result));
+  },
+);
+
 const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
 const present =
   folder &&

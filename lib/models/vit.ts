@@ -113,15 +113,29 @@ export class Attention extends Module {
     this.drop = new Dropout(dropout);
   }
 
-  forward(x: Tensor): Tensor {
+  /** Queries, keys and values, [n, heads, t, d / heads] each. */
+  split(x: Tensor): [q: Tensor, k: Tensor, v: Tensor] {
     const [n, t, d] = x.shape as [number, number, number];
     const parts = this.qkv
       .forward(x)
       .reshape([n, t, 3, this.heads, d / this.heads])
       .permute([2, 0, 3, 1, 4]);
-    const [q, k, v] = unbind(parts, 0) as [Tensor, Tensor, Tensor];
+    return unbind(parts, 0) as [Tensor, Tensor, Tensor];
+  }
+
+  forward(x: Tensor): Tensor {
+    const [q, k, v] = this.split(x);
     const y = scaledDotProductAttention(q, k, v, { dropout: this.training ? this.attentionDropout : 0 });
-    return this.drop.forward(this.proj.forward(y.transpose(1, 2).reshape([n, t, d])));
+    return this.drop.forward(this.proj.forward(y.transpose(1, 2).reshape([...x.shape])));
+  }
+
+  /** How much each token takes of each, without dropout: [n, heads, t, t] */
+  weights(x: Tensor): Tensor {
+    const [q, k] = this.split(x);
+    return q
+      .matmul(k.transpose(2, 3))
+      .mul(q.shape.at(-1)! ** -0.5)
+      .softmax(3);
   }
 }
 
@@ -271,10 +285,29 @@ export class VisionTransformer extends Module {
 
   /** The tokens behind the last block: [n, c, s, s] to [n, tokens, dim], the class token first */
   tokens(x: Tensor): Tensor {
+    return this.blocks.forward(this.#embedded(x));
+  }
+
+  /**
+   * What each block's heads attend to, rows of weights that sum to 1: one [n, heads, tokens, tokens] a block, the class
+   * token first. explain.attentionRollout() makes one map of them.
+   */
+  attentionMaps(x: Tensor): Tensor[] {
+    let y = this.#embedded(x);
+    return [...this.blocks].map((block) => {
+      const { attn, norm1 } = block as TransformerBlock;
+      const weights = attn.weights(norm1.forward(y));
+      y = block.forward(y);
+      return weights;
+    });
+  }
+
+  /** Patches and class token with their positions. */
+  #embedded(x: Tensor): Tensor {
     const patches = this.patchEmbed.forward(x);
     const [n, , d] = patches.shape as [number, number, number];
     const all = this.clsToken ? cat([this.clsToken.expand([n, 1, d]), patches], 1) : patches;
-    return this.blocks.forward(this.posDrop.forward(all.add(this.#positions(x.shape[2]!, x.shape[3]!))));
+    return this.posDrop.forward(all.add(this.#positions(x.shape[2]!, x.shape[3]!)));
   }
 
   /** posEmbed, its grid of patches resized to that of a picture of h x w: [1, tokens, d] */
