@@ -36,7 +36,6 @@ export { CLIP, type ClipOptions, type ClipOutput, TextEncoder, type TextEncoderO
 export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
-export { DIT_CONFIGS, DiT, type DiTName, type DiTOptions } from "./dit.js";
 export {
   DINO,
   DINOHead,
@@ -45,6 +44,7 @@ export {
   type DinoLossOptions,
   dinoLoss,
 } from "./dino.js";
+export { DIT_CONFIGS, DiT, type DiTName, type DiTOptions } from "./dit.js";
 export { Encoder, type FeatureNetwork } from "./encoder.js";
 export {
   DcganDiscriminator,
