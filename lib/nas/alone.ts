@@ -1,6 +1,6 @@
 /**
- * What a found cell is worth as a network of its own: trainAlone() trains one for a number of steps, accuracy() measures it,
- * and shortTraining() is both as what randomSearch() and evolve() ask.
+ * @file What a found cell is worth as a network of its own: trainAlone() trains one for a number of steps, accuracy()
+ * measures it.
  */
 import { capture } from "../capture.js";
 import { expect } from "../errors.js";
@@ -11,8 +11,6 @@ import { crossEntropy } from "../ops/losses/classes.js";
 import { clipGradNorm, SGD } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
 import { type Batches, endless } from "./batches.js";
-import { CellNetwork, type CellNetworkOptions } from "./network.js";
-import type { Evaluate } from "./search.js";
 
 /** Options of trainAlone(). */
 export interface AloneOptions {
@@ -30,9 +28,22 @@ export interface AloneOptions {
 export type Classifier = Module & { forward(x: Tensor): Tensor };
 
 /**
- * Trains a classifier for so many steps, with the recipe of NAS-Bench-201 (Dong & Yang 2020).
+ * Trains a classifier for so many steps, with the recipe of NAS-Bench-201 (Dong & Yang 2020). With accuracy() behind it,
+ * it says what a cell is worth:
  *
+ * @param train batches, gone through again and again
  * @returns the cross-entropy of the last step
+ * @throws (rejects) ShapeError where there are no steps, or no batches
+ * @example
+ * const pictures = new data.TensorDataset([randn([16, 3, 8, 8]), randint(0, 2, [16])]);
+ * const loader = () => new data.DataLoader(pictures, { batchSize: 8, shuffle: true, seed: 1 });
+ * const worth: nas.Evaluate = async (cell, _, steps) => {
+ *   manualSeed(1); // the same weights and batches for each cell
+ *   const model = new nas.CellNetwork(cell, { channels: 2, stages: 1, classes: 2 });
+ *   await nas.trainAlone(model, loader(), { steps });
+ *   return nas.accuracy(model, loader()); // of other pictures, in earnest
+ * };
+ * const { best } = await nas.evolve(worth, { steps: 16, stepsPerTrial: 4, population: 2, sample: 1 }); // four cells
  */
 export async function trainAlone(
   model: Classifier,
@@ -68,7 +79,11 @@ export async function trainAlone(
   return last;
 }
 
-/** The share of pictures that a classifier gets right, in eval mode; its mode is afterwards as it was. */
+/**
+ * The share of pictures that a classifier gets right, in eval mode; its mode is afterwards as it was.
+ *
+ * @throws (rejects) ShapeError where there are no pictures
+ */
 export async function accuracy(model: Classifier, batches: Batches): Promise<number> {
   const { training } = model;
   model.eval();
@@ -86,28 +101,3 @@ export async function accuracy(model: Classifier, batches: Batches): Promise<num
   expect(all > 0, "accuracy", "batches with pictures", "none");
   return right / all;
 }
-
-/** Options of shortTraining(): those of the training but its steps, which the search gives, and those of the network. */
-export interface ShortTrainingOptions extends Omit<AloneOptions, "steps"> {
-  /** Of the CellNetwork that is trained. */
-  network?: CellNetworkOptions;
-}
-
-/**
- * A cell is worth the accuracy on `validation` of a network of it that was trained from new weights for the steps that a
- * search allows a trial.
- *
- * @param validation pictures that are neither trained on nor those of the final test
- * @example
- * const pictures = new data.TensorDataset([randn([16, 3, 8, 8]), randint(0, 2, [16])]);
- * const loader = new data.DataLoader(pictures, { batchSize: 8 });
- * const worth = nas.shortTraining(loader, loader, { network: { channels: 2, stages: 1, classes: 2 } });
- * const { best } = await nas.randomSearch(worth, { steps: 8, stepsPerTrial: 4 }); // two cells
- */
-export const shortTraining =
-  (train: Batches, validation: Batches, { network, ...options }: ShortTrainingOptions = {}): Evaluate =>
-  async (genotype, _, steps) => {
-    const model = new CellNetwork(genotype, network);
-    await trainAlone(model, train, { ...options, steps });
-    return accuracy(model, validation);
-  };

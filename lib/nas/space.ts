@@ -32,7 +32,7 @@ export const NODES = 4;
 /** A cell: one operation an edge, in the order of EDGES. */
 export type Genotype = readonly Operation[];
 
-/** @throws RangeError where it is not one known operation an edge */
+/** @throws ShapeError where it is not one known operation an edge */
 export function checkGenotype(op: string, genotype: Genotype): Genotype {
   const good = genotype.length === EDGES.length && genotype.every((o) => OPERATIONS.includes(o));
   expect(good, op, `${EDGES.length} operations of ${OPERATIONS.join(", ")}`, JSON.stringify(genotype));
