@@ -21,13 +21,13 @@ const settings = {
   channels: real ? 6 : 2,
   stages: 3,
   /** Gradients of a batch that a search may take. One of alphas counts as much as one of weights. */
-  budget: real ? 2400 : 48,
+  budget: real ? 6000 : 48,
   batchSize: 64,
-  stepsPerTrial: real ? 40 : 8,
-  population: real ? 10 : 3,
-  sample: real ? 5 : 2,
-  darts: { warmup: real ? 400 : 16, lr: 0.1, alphaLr: real ? 0.02 : 0.1 },
-  final: { steps: real ? 800 : 16, batchSize: 128, trainings: real ? 2 : 1 },
+  stepsPerTrial: real ? 75 : 8,
+  population: real ? 12 : 3,
+  sample: real ? 8 : 2,
+  darts: { warmup: real ? 1000 : 16, lr: 0.1, alphaLr: real ? 0.02 : 0.1 },
+  final: { steps: real ? 800 : 60, batchSize: 128, trainings: real ? 2 : 1 },
 };
 
 /** Pictures [n,1,16,16] about 0, and labels [n]. */
