@@ -5,8 +5,8 @@
  *
  *     npm run example -- architecture-search [--data DIRECTORY] [--seed 1 | 2 | 3]
  *
- * Fashion-MNIST from the directory, drawn digits where none is given. A seed's result is kept in
- * runs/architecture-search; those that are there are not made again, and when all three are they are gathered.
+ * Fashion-MNIST from the directory, drawn digits where none is given. What each search of a seed found is kept in
+ * runs/architecture-search and not made again; when all of the three seeds are there, they are gathered.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -85,9 +85,10 @@ interface Found {
   seconds: number;
   testAccuracy: number;
 }
-interface SeedResult extends Record<Method, Found> {
+interface SeedResult {
   seed: number;
-  settings: string;
+  settings: object;
+  found: Partial<Record<Method, Found>>;
 }
 
 async function search(method: Method, seed: number): Promise<{ cell: nas.Genotype; steps: number }> {
@@ -109,47 +110,46 @@ async function search(method: Method, seed: number): Promise<{ cell: nas.Genotyp
   return { cell: best.genotype, steps };
 }
 
-async function runSeed(seed: number): Promise<SeedResult> {
-  const found: Partial<Record<Method, Found>> = {};
-  for (const method of METHODS) {
-    const start = performance.now();
-    const { cell, steps } = await search(method, seed);
-    const seconds = (performance.now() - start) / 1e3;
-    found[method] = { cell, steps, seconds, testAccuracy: await testAccuracy(cell) };
-    console.log(`  ${method}: ${cell.join(" ")}, ${percent(found[method].testAccuracy)}, ${seconds.toFixed(0)} s`);
-  }
-  return { seed, settings: JSON.stringify(settings), ...(found as Record<Method, Found>) };
-}
-
 const folder = "runs/architecture-search";
 await mkdir(folder, { recursive: true });
 const fileOf = (seed: number) => `${folder}/${dataset}-${seed}.json`;
-/** A seed's result of these settings, where it is there. */
-async function kept(seed: number): Promise<SeedResult | null> {
+/** What is there of a seed with these settings. */
+async function kept(seed: number): Promise<SeedResult> {
   const text = await readFile(fileOf(seed), "utf8").catch((error) => {
     if (error.code === "ENOENT") return "null";
     throw error;
   });
   const result: SeedResult | null = JSON.parse(text);
-  return result?.settings === JSON.stringify(settings) ? result : null;
+  const same = JSON.stringify(result?.settings) === JSON.stringify(settings);
+  return same ? result! : { seed, settings, found: {} };
 }
 
 for (const seed of values.seed === undefined ? SEEDS : [Number(values.seed)]) {
   if (!SEEDS.includes(seed)) throw new RangeError(`--seed: expected one of ${SEEDS.join(", ")}, got ${values.seed}`);
-  if (await kept(seed)) continue;
   console.log(`seed ${seed}`);
-  await io.writeFileAtomic(fileOf(seed), new TextEncoder().encode(JSON.stringify(await runSeed(seed))));
+  const result = await kept(seed);
+  for (const method of METHODS) {
+    if (result.found[method]) continue;
+    const start = performance.now();
+    const { cell, steps } = await search(method, seed);
+    const seconds = (performance.now() - start) / 1e3;
+    const accuracy = await testAccuracy(cell);
+    result.found[method] = { cell, steps, seconds, testAccuracy: accuracy };
+    await io.writeFileAtomic(fileOf(seed), new TextEncoder().encode(JSON.stringify(result)));
+    console.log(`  ${method}: ${cell.join(" ")}, ${percent(accuracy)}, ${seconds.toFixed(0)} s`);
+  }
 }
 
-const results = (await Promise.all(SEEDS.map(kept))).filter((r) => r !== null);
-const means = METHODS.map((m) => results.reduce((sum, r) => sum + r[m].testAccuracy, 0) / results.length);
-printTable(
-  ["test accuracy", ...results.map((r) => `seed ${r.seed}`), "mean"],
-  METHODS.map((m, i) => [m, ...results.map((r) => percent(r[m].testAccuracy)), percent(means[i]!)]),
+const whole = (await Promise.all(SEEDS.map(kept))).flatMap(({ seed, found: { random, evolution, darts } }) =>
+  random && evolution && darts ? [{ seed, random, evolution, darts }] : [],
 );
-if (results.length === SEEDS.length)
+if (whole.length === SEEDS.length) {
+  const mean = (method: Method) => whole.reduce((sum, r) => sum + r[method].testAccuracy, 0) / whole.length;
+  const row = (method: Method) => [method, ...whole.map((r) => percent(r[method].testAccuracy)), percent(mean(method))];
+  printTable(["test accuracy", ...SEEDS.map((seed) => `seed ${seed}`), "mean"], METHODS.map(row));
   await saveResult("architecture-search", dataset, {
     settings,
-    meanTestAccuracy: Object.fromEntries(METHODS.map((m, i) => [m, means[i]])),
-    seeds: results.map(({ settings: _, ...result }) => result),
+    meanTestAccuracy: Object.fromEntries(METHODS.map((method) => [method, mean(method)])),
+    seeds: whole,
   });
+}

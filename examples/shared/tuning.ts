@@ -1,5 +1,5 @@
 /**
- * What examples/tune.ts searches over: a network with one hidden layer on pictures of 28x28. A module of its own, since each
+ * What examples/tune.ts searches over: a network with hidden layers on pictures of 28x28. A module of its own, since each
  * trial imports it in a process of its own; pictures come from a file that the example has written.
  */
 import { data, io, manualSeed, nn, optim, type Tensor, train, tune } from "napier";
@@ -13,38 +13,41 @@ export const EPOCHS = 9;
 
 export const space = {
   lr: tune.logUniform(1e-4, 0.3),
-  width: tune.logInteger(8, 256),
+  layers: tune.integer(1, 3),
+  width: tune.logInteger(16, 256),
   dropout: tune.uniform(0, 0.6),
   weightDecay: tune.logUniform(1e-5, 0.1),
   optimizer: tune.choice(["adamw", "sgd"]),
+  schedule: tune.choice(["constant", "oneCycle"]),
   batchSize: tune.choice([32, 64, 128]),
 };
 export type Settings = tune.Parameters<typeof space>;
 
-const normalize = new data.Normalize(0.5, 0.25);
+const normalize = new data.Normalize(0.286, 0.353);
 const loaderOf = (split: Split, options: data.DataLoaderOptions) =>
   new data.DataLoader(new data.TensorDataset(split), { ...options, transform: normalize });
 
 /** A trainer for these settings, and its batches. */
-export function trainerOf(
-  { lr, width, dropout, weightDecay, optimizer: kind, batchSize }: Settings,
-  split: Split,
-  seed: number,
-) {
+export function trainerOf(settings: Settings, split: Split, seed: number) {
+  const { lr, layers, width, dropout, weightDecay, batchSize } = settings;
   manualSeed(seed);
-  const model = new nn.Sequential(
-    new nn.Flatten(),
-    new nn.Linear(28 * 28, width),
+  const hidden = Array.from({ length: layers }, (_, i) => [
+    new nn.Linear(i === 0 ? 28 * 28 : width, width),
     new nn.ReLU(),
     new nn.Dropout(dropout),
-    new nn.Linear(width, 10),
-  );
+  ]);
+  const model = new nn.Sequential(new nn.Flatten(), ...hidden.flat(), new nn.Linear(width, 10));
   const optimizer =
-    kind === "adamw"
+    settings.optimizer === "adamw"
       ? new optim.AdamW(model.parameters(), { lr, weightDecay })
       : new optim.SGD(model.parameters(), { lr, weightDecay, momentum: 0.9 });
-  const trainer = new train.Trainer(model, { optimizer, loss: nn.crossEntropy, metrics: ["accuracy"] });
-  return { trainer, loader: loaderOf(split, { batchSize, shuffle: true, dropLast: true, seed }) };
+  const loader = loaderOf(split, { batchSize, shuffle: true, dropLast: true, seed });
+  const schedule =
+    settings.schedule === "oneCycle"
+      ? new optim.OneCycleLR(optimizer, { maxLr: lr, totalSteps: EPOCHS * loader.length })
+      : new optim.LambdaLR(optimizer, () => 1);
+  const trainer = new train.Trainer(model, { optimizer, schedule, loss: nn.crossEntropy, metrics: ["accuracy"] });
+  return { trainer, loader };
 }
 
 /** Trains for EPOCHS, or until onEpoch says false. Answers the accuracy on `validation` behind the last epoch. */

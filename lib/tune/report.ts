@@ -65,6 +65,7 @@ export function parallelCoordinates(study: Study): string {
   ];
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">` +
+    `<title>${ranked.length} trials, a line each through its parameters to its score; the best in orange</title>` +
     `${lines.join("")}${axes.join("")}</svg>`
   );
 }

@@ -190,6 +190,7 @@ test("a table and a picture", async () => {
   expect(lines[1]).toContain(`${study.best!.number}`);
   const svg = study.parallelCoordinates();
   expect(svg.match(/<polyline/g)).toHaveLength(6);
+  expect(svg).toContain("<title>6 trials, a line each");
   expect(svg).toContain("&lt;a&gt;");
   expect(svg).not.toContain("<a>");
   expect(svg).not.toContain("NaN");
