@@ -26,8 +26,8 @@ const settings = {
   stepsPerTrial: real ? 75 : 8,
   population: real ? 12 : 3,
   sample: real ? 8 : 2,
-  darts: { warmup: real ? 1000 : 16, lr: 0.1, alphaLr: real ? 0.02 : 0.1 },
-  final: { steps: real ? 800 : 60, batchSize: 128, trainings: real ? 2 : 1 },
+  darts: { warmup: 0, lr: 0.1, alphaLr: real ? 0.01 : 0.1 },
+  final: { steps: real ? 800 : 60, trainings: real ? 3 : 1 },
 };
 
 /** Pictures [n,1,16,16] about 0, and labels [n]. */
@@ -50,15 +50,15 @@ const [forWeights, forChoice, all, test] = [
   new data.TensorDataset(small(sets.test)),
 ];
 const validation = part(half, half + (real ? 2000 : 200));
-const shuffled = (set: data.TensorDataset, batchSize: number, seed: number) =>
-  new data.DataLoader(set, { batchSize, shuffle: true, dropLast: true, seed });
+const shuffled = (set: data.TensorDataset, seed: number) =>
+  new data.DataLoader(set, { batchSize: settings.batchSize, shuffle: true, dropLast: true, seed });
 const network = { inChannels: 1, classes: 10, channels: settings.channels, stages: settings.stages };
 
 /** Accuracy after a training of a cell from new weights; the seed decides about weights and batches, so cells are compared on equal terms. */
-async function trained(cell: nas.Genotype, steps: number, batchSize: number, seed: number, on: "choice" | "test") {
+async function trained(cell: nas.Genotype, steps: number, seed: number, on: "choice" | "test") {
   manualSeed(seed);
   const model = new nas.CellNetwork(cell, network);
-  await nas.trainAlone(model, shuffled(on === "test" ? all : forWeights, batchSize, seed), { steps });
+  await nas.trainAlone(model, shuffled(on === "test" ? all : forWeights, seed), { steps });
   return nas.accuracy(model, new data.DataLoader(on === "test" ? test : validation, { batchSize: 500 }));
 }
 
@@ -66,10 +66,10 @@ const tested = new Map<string, number>();
 /** Mean accuracy on the test pictures; the same for each seed's search. */
 async function testAccuracy(cell: nas.Genotype): Promise<number> {
   const key = cell.join();
-  const { steps, batchSize, trainings } = settings.final;
+  const { steps, trainings } = settings.final;
   if (!tested.has(key)) {
     let sum = 0;
-    for (let i = 0; i < trainings; i++) sum += await trained(cell, steps, batchSize, 1000 + i, "test");
+    for (let i = 0; i < trainings; i++) sum += await trained(cell, steps, 1000 + i, "test");
     tested.set(key, sum / trainings);
   }
   return tested.get(key)!;
@@ -92,16 +92,16 @@ interface SeedResult {
 }
 
 async function search(method: Method, seed: number): Promise<{ cell: nas.Genotype; steps: number }> {
-  const { budget, batchSize, stepsPerTrial, population, sample, darts } = settings;
+  const { budget, stepsPerTrial, population, sample, darts } = settings;
   if (method === "darts") {
     manualSeed(seed);
     const model = new nas.SuperNetwork(network);
     const both = Math.floor((budget - darts.warmup) / 2); // steps that take a gradient of the weights and one of alphas
-    const loaders = [shuffled(forWeights, batchSize, seed), shuffled(forChoice, batchSize, seed)] as const;
+    const loaders = [shuffled(forWeights, seed), shuffled(forChoice, seed)] as const;
     const { genotype } = await nas.darts(model, ...loaders, { ...darts, steps: darts.warmup + both });
     return { cell: genotype, steps: darts.warmup + 2 * both };
   }
-  const worth: nas.Evaluate = (cell, _, steps) => trained(cell, steps, batchSize, seed, "choice");
+  const worth: nas.Evaluate = (cell, _, steps) => trained(cell, steps, seed, "choice");
   const options = { steps: budget, stepsPerTrial, seed };
   const { best, steps } =
     method === "random"

@@ -32,6 +32,14 @@ test.each(bars)("%s on CIFAR-10: %s is above %d", (name, at, bar) => {
   expect(at(result)).toBeGreaterThan(bar);
 });
 
+test("hyper-parameter search on Fashion-MNIST: TPE's settings are better than the usual ones, with halving", () => {
+  const { dataset, settings, compared, random, tpe } = resultOf("tune");
+  expect(dataset).toBe("fashion-mnist");
+  for (const { trials, epochs } of [random, tpe]) expect(epochs).toBeLessThan(0.6 * trials * settings.epochs);
+  expect(tpe.validationAccuracy).toBeGreaterThan(random.validationAccuracy);
+  expect(compared.tpe.mean).toBeGreaterThan(compared.usual.mean);
+});
+
 const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
 const present =
   folder &&
