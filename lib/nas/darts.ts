@@ -21,9 +21,8 @@ export interface DartsOptions {
   /** Of the weights; one of alphas before each, but for the first `warmup`. */
   steps: number;
   /**
-   * Steps of the weights alone, at first: operations without weights are as good at once as they will ever be, and alphas
-   * that learn before the convolutions do choose skips everywhere (Zela et al., "Understanding and robustifying differentiable
-   * architecture search", 2019). Default 0.
+   * Steps of the weights alone, at first: operations without weights are as good at once as they will ever be, and may win
+   * where alphas learn before the convolutions do (Xu et al., "PC-DARTS", 2019, begin so). Default 0.
    */
   warmup?: number;
   /** 1: alphas see the weights as they are; 2: behind their next step. Default 1. */
