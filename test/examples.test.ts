@@ -40,6 +40,21 @@ test("hyper-parameter search on Fashion-MNIST: TPE's settings are better than th
   expect(compared.tpe.mean).toBeGreaterThan(compared.usual.mean);
 });
 
+const sceneBars: [name: string, what: string, at: (result: ReturnType<typeof resultOf>) => number][] = [
+  ["clip", "zero-shot accuracy among 96 prompts", (r) => r.test.zeroShot.both],
+  ["clip", "recall@1 among 1,000 captions, by picture", (r) => r.test.recallAt1Large.imageToText],
+  ["clip", "recall@1 among 1,000 captions, by text", (r) => r.test.recallAt1Large.textToImage],
+  ...["rnn", "lstm", "transformer"].flatMap((name): typeof sceneBars => [
+    ["captioning", `exact match by ${name}, greedily`, (r) => r.test.exactMatch[name].greedy],
+    ["captioning", `exact match by ${name}, with beams`, (r) => r.test.exactMatch[name].beam],
+  ]),
+];
+test.each(sceneBars)("%s on drawn scenes: %s is at least 90 %%", (name, _, at) => {
+  const result = resultOf(name);
+  expect(result.dataset).toBe("scenes");
+  expect(at(result)).toBeGreaterThanOrEqual(0.9);
+});
+
 const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
 const present =
   folder &&

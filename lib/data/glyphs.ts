@@ -142,6 +142,7 @@ const draws = new PhiloxStream();
 const LABELS = 0;
 const SHAPE = 1;
 const NOISE = 2;
+const INK = 3;
 
 /**
  * Draws pictures [start, start + count) of an endless, reproducible set of handwritten-looking digits.
@@ -190,6 +191,22 @@ export function glyphImages({ seed, count, split, start = 0 }: GlyphOptions): {
     develop(images, i * PIXELS, k0, k1, low, high, purpose | NOISE);
   }
   return { images, labels };
+}
+
+/**
+ * Coverage by the ink of one digit, 28 * 28 bytes with sharp edges and without noise, for other pictures to be made of;
+ * another `index` is another handwriting, and none is that of a picture of glyphImages().
+ */
+export function glyphInk(
+  digit: number,
+  { seed, split, index }: Pick<GlyphOptions, "seed" | "split"> & { index: number },
+): Uint8Array {
+  const purpose = ((split === "train" ? 0 : 1) << 8) | (digit << 16) | INK;
+  draws.reset(seed | 0, Math.floor(seed / 2 ** 32) | 0, index | 0, Math.floor(index / 2 ** 32), purpose);
+  drawShape(digit);
+  const bytes = new Uint8Array(PIXELS);
+  for (let y = 0; y < SIZE; y++) for (let x = 0; x < SIZE; x++) bytes[y * SIZE + x] = ink[(y + 1) * STRIDE + x + 1];
+  return bytes;
 }
 
 /** Fisher-Yates of 0-9. */

@@ -1,4 +1,5 @@
 /** Data sets, loaders and transforms, as users import them: `import { data } from "napier"`. */
+export { type CaptionDatasetOptions, captionDataset } from "./captions.js";
 export {
   CIFAR10_CLASSES,
   CIFAR100_CLASSES,
@@ -73,6 +74,18 @@ export {
   StratifiedSampler,
   WeightedRandomSampler,
 } from "./samplers.js";
+export {
+  isHeldOut,
+  SCENE_COLOURS,
+  SCENE_KINDS,
+  type Scene,
+  type SceneObject,
+  type SceneOptions,
+  type SceneSets,
+  type SceneSplit,
+  sceneCaption,
+  scenes,
+} from "./scenes.js";
 export {
   type Cifar100Options,
   cifar10,

@@ -4,7 +4,8 @@
  *
  *     pictures -> any network to features -> Linear -> unit length
  *     tokens -> embedding + positions -> transformer -> LayerNorm -> mean over the tokens that are there -> Linear -> unit length
- *     loss: cross-entropy of exp(scale) * pictures texts^T, by rows and by columns
+ *     loss: cross-entropy of exp(scale) * pictures texts^T, by rows and by columns; a text that occurs twice in a batch
+ *           belongs to both pictures (Yang et al., "Unified contrastive learning in image-text-label space", 2022)
  */
 import { expect, show } from "../errors.js";
 import { ModuleList } from "../nn/container.js";
@@ -13,7 +14,7 @@ import { Embedding, Linear } from "../nn/linear.js";
 import { type Layer, Module } from "../nn/module.js";
 import { LayerNorm } from "../nn/norm.js";
 import { type Parameter, parameter } from "../nn/parameter.js";
-import { arange, full, zeros } from "../ops/create.js";
+import { full, zeros } from "../ops/create.js";
 import { crossEntropy } from "../ops/losses/classes.js";
 import type { Tensor } from "../tensor.js";
 import { MultiHeadAttention } from "./attention.js";
@@ -178,15 +179,42 @@ export class CLIP extends Module {
     return unit(this.textProjection.forward(this.text.forward(x)));
   }
 
+  /** Pictures alone to their vectors [n, dim], as encodeImage(): what a train.Trainer hands to loss(). */
+  forward(pictures: Tensor): Tensor;
   /** Pictures and their texts, row by row, to the loss and the scaled products [n, n]. */
-  forward(pictures: Tensor, texts: Tensor): ClipOutput {
-    const [a, b] = [this.encodeImage(pictures), this.encodeText(texts)];
-    const n = a.shape[0]!;
-    expect(b.shape[0] === n, "CLIP", `as many texts as pictures (${n})`, `${b.shape[0]}`);
+  forward(pictures: Tensor, texts: Tensor): ClipOutput;
+  forward(pictures: Tensor, texts?: Tensor): Tensor | ClipOutput {
+    const vectors = this.encodeImage(pictures);
+    return texts ? this.#contrast(vectors, texts) : vectors;
+  }
+
+  /**
+   * The loss of pictures' vectors [n, dim], which forward() gives, and their texts. Equal texts of a batch are no mistakes
+   * for each other: the targets of a picture are spread evenly over them, and so for a text.
+   *
+   * @example
+   * const text = new models.TextEncoder({ vocabulary: 12, dim: 8, heads: 2, layers: 1 });
+   * const model = new models.CLIP(new nn.Flatten(), text, { imageDim: 12, textDim: 8, dim: 4 });
+   * const trainer = new train.Trainer(model, {
+   *   optimizer: new optim.AdamW(model.parameters()),
+   *   loss: (vectors, texts) => model.loss(vectors, texts),
+   * });
+   * const texts = tensor([[4, 5], [6, 0]], { dtype: "int32" });
+   * const loader = new data.DataLoader(new data.TensorDataset([randn([2, 3, 2, 2]), texts]), { batchSize: 2 });
+   * await trainer.fit(loader, { epochs: 1 });
+   */
+  loss(vectors: Tensor, texts: Tensor): Tensor {
+    return this.#contrast(vectors, texts).loss;
+  }
+
+  #contrast(vectors: Tensor, texts: Tensor): ClipOutput {
+    const n = vectors.shape[0]!;
+    expect(texts.shape[0] === n, "CLIP", `as many texts as pictures (${n})`, `${texts.shape[0]}`);
     const scale = this.logitScale.clamp(Number.NEGATIVE_INFINITY, Math.log(100)).exp();
-    const logits = a.matmul(b.t()).mul(scale);
-    const own = arange(0, n, 1, { dtype: "int32" });
-    const loss = crossEntropy(logits, own).add(crossEntropy(logits.t(), own)).mul(0.5);
+    const logits = vectors.matmul(this.encodeText(texts).t()).mul(scale);
+    const same = sameRows(texts).to(logits.dtype);
+    const targets = same.div(same.sum(1, { keepDims: true })); // symmetric where it is not 0
+    const loss = crossEntropy(logits, targets).add(crossEntropy(logits.t(), targets)).mul(0.5);
     return { loss, logits };
   }
 
@@ -198,3 +226,9 @@ export class CLIP extends Module {
 
 const unit = (x: Tensor): Tensor =>
   x.div(x.square().sum(1, { keepDims: true }).sqrt().clamp(1e-12, Number.POSITIVE_INFINITY));
+
+/** Which rows are equal: bool [n, n]. */
+const sameRows = (x: Tensor): Tensor => {
+  const rows = x.flatten(1);
+  return rows.unsqueeze(1).equal(rows.unsqueeze(0)).all(2);
+};
