@@ -1,6 +1,6 @@
 /**
- * Architecture search on pictures of 16x16: random search, regularised evolution and DARTS look for a cell with the same
- * number of gradient steps, each seed by itself; every cell that was found is then trained by one recipe and tested on
+ * Architecture search on pictures of 16x16: random search, regularised evolution and DARTS look for a cell within the
+ * same number of gradient steps, each seed by itself; every cell that was found is then trained by one recipe and tested on
  * pictures that no search saw. Some six minutes a seed on two cores.
  *
  *     npm run example -- architecture-search [--data DIRECTORY] [--seed 1 | 2 | 3]
@@ -20,14 +20,15 @@ const dataset = real ? "fashion-mnist" : "glyphs";
 const settings = {
   channels: real ? 6 : 2,
   stages: 3,
-  /** Gradients of a batch that a search may take. One of alphas counts as much as one of weights. */
+  /** Gradients of a batch that a search may take. */
   budget: real ? 8000 : 48,
   batchSize: 64,
   stepsPerTrial: real ? 100 : 8,
   population: real ? 12 : 3,
   sample: real ? 8 : 2,
-  darts: { warmup: 0, lr: 0.1, alphaLr: real ? 0.01 : 0.1 },
-  final: { steps: real ? 600 : 60, trainings: real ? 4 : 1 },
+  /** A step takes a gradient of the weights and one of alphas; it stops at half the budget, before alphas tire of convolutions. */
+  darts: { steps: real ? 2000 : 12, lr: 0.1, alphaLr: real ? 0.02 : 0.1 },
+  final: { steps: real ? 800 : 60, batchSize: real ? 128 : 64, trainings: real ? 3 : 1 },
 };
 
 /** Pictures [n,1,16,16] about 0, and labels [n]. */
@@ -50,26 +51,31 @@ const [forWeights, forChoice, all, test] = [
   new data.TensorDataset(small(sets.test)),
 ];
 const validation = part(half, half + (real ? 2000 : 200));
-const shuffled = (set: data.TensorDataset, seed: number) =>
-  new data.DataLoader(set, { batchSize: settings.batchSize, shuffle: true, dropLast: true, seed });
+const shuffled = (set: data.TensorDataset, seed: number, batchSize = settings.batchSize) =>
+  new data.DataLoader(set, { batchSize, shuffle: true, dropLast: true, seed });
 const network = { inChannels: 1, classes: 10, channels: settings.channels, stages: settings.stages };
 
-/** Accuracy after a training of a cell from new weights; the seed decides about weights and batches, so cells are compared on equal terms. */
-async function trained(cell: nas.Genotype, steps: number, seed: number, on: "choice" | "test") {
+/** Accuracy of a cell after a short training. The seed decides about weights and batches: cells compete on equal terms. */
+async function worthOf(cell: nas.Genotype, steps: number, seed: number): Promise<number> {
   manualSeed(seed);
   const model = new nas.CellNetwork(cell, network);
-  await nas.trainAlone(model, shuffled(on === "test" ? all : forWeights, seed), { steps });
-  return nas.accuracy(model, new data.DataLoader(on === "test" ? test : validation, { batchSize: 500 }));
+  await nas.trainAlone(model, shuffled(forWeights, seed), { steps });
+  return nas.accuracy(model, new data.DataLoader(validation, { batchSize: 500 }));
 }
 
 const tested = new Map<string, number>();
-/** Mean accuracy on the test pictures; the same for each seed's search. */
+/** Mean accuracy on the test pictures behind the final trainings, which are the same for every cell. */
 async function testAccuracy(cell: nas.Genotype): Promise<number> {
   const key = cell.join();
-  const { steps, trainings } = settings.final;
+  const { steps, batchSize, trainings } = settings.final;
   if (!tested.has(key)) {
     let sum = 0;
-    for (let i = 0; i < trainings; i++) sum += await trained(cell, steps, 1000 + i, "test");
+    for (let i = 0; i < trainings; i++) {
+      manualSeed(1000 + i);
+      const model = new nas.CellNetwork(cell, network);
+      await nas.trainAlone(model, shuffled(all, 1000 + i, batchSize), { steps });
+      sum += await nas.accuracy(model, new data.DataLoader(test, { batchSize: 500 }));
+    }
     tested.set(key, sum / trainings);
   }
   return tested.get(key)!;
@@ -96,12 +102,10 @@ async function search(method: Method, seed: number): Promise<{ cell: nas.Genotyp
   if (method === "darts") {
     manualSeed(seed);
     const model = new nas.SuperNetwork(network);
-    const both = Math.floor((budget - darts.warmup) / 2); // steps that take a gradient of the weights and one of alphas
-    const loaders = [shuffled(forWeights, seed), shuffled(forChoice, seed)] as const;
-    const { genotype } = await nas.darts(model, ...loaders, { ...darts, steps: darts.warmup + both });
-    return { cell: genotype, steps: darts.warmup + 2 * both };
+    const { genotype } = await nas.darts(model, shuffled(forWeights, seed), shuffled(forChoice, seed), darts);
+    return { cell: genotype, steps: 2 * darts.steps };
   }
-  const worth: nas.Evaluate = (cell, _, steps) => trained(cell, steps, seed, "choice");
+  const worth: nas.Evaluate = (cell, _, steps) => worthOf(cell, steps, seed);
   const options = { steps: budget, stepsPerTrial, seed };
   const { best, steps } =
     method === "random"
