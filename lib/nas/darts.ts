@@ -3,6 +3,9 @@
  *
  * Second order: alphas follow the gradient behind a step of the weights, w' = w - xi dL_train; its second derivative is taken
  * by a difference of two gradients, as in the paper (equation 8).
+ *
+ * Left running, alphas may come to prefer skips everywhere (Zela et al., "Understanding and robustifying differentiable
+ * architecture search", 2019). What helps: fewer steps, a warm-up, second order, more weight decay of alphas.
  */
 import { grad } from "../autograd.js";
 import { capture } from "../capture.js";
