@@ -40,6 +40,19 @@ test("hyper-parameter search on Fashion-MNIST: TPE's settings are better than th
   expect(compared.tpe.mean).toBeGreaterThan(compared.usual.mean);
 });
 
+test("architecture search on Fashion-MNIST at 16x16: evolution and DARTS beat random search's mean within its budget", () => {
+  const { dataset, settings, meanTestAccuracy: mean, seeds } = resultOf("architecture-search");
+  expect(dataset).toBe("fashion-mnist");
+  expect(seeds).toHaveLength(3);
+  expect(mean.evolution).toBeGreaterThan(mean.random);
+  expect(mean.darts).toBeGreaterThan(mean.random);
+  for (const seed of seeds)
+    for (const method of ["random", "evolution", "darts"]) {
+      expect(seed[method].steps).toBeLessThanOrEqual(settings.budget);
+      expect(seed[method].seconds).toBeLessThan(600);
+    }
+});
+
 const sceneBars: [name: string, what: string, at: (result: ReturnType<typeof resultOf>) => number][] = [
   ["clip", "zero-shot accuracy among 96 prompts", (r) => r.test.zeroShot.both],
   ["clip", "recall@1 among 1,000 captions, by picture", (r) => r.test.recallAt1Large.imageToText],
