@@ -1,7 +1,7 @@
 /**
  * Architecture search on pictures of 16x16: random search, regularised evolution and DARTS look for a cell within the
  * same number of gradient steps, each seed by itself; every cell that was found is then trained by one recipe and tested on
- * pictures that no search saw. Some six minutes a seed on two cores.
+ * pictures that no search saw. Some seven minutes a seed on two cores.
  *
  *     npm run example -- architecture-search [--data DIRECTORY] [--seed 1 | 2 | 3]
  *
