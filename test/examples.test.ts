@@ -32,6 +32,28 @@ test.each(bars)("%s on CIFAR-10: %s is above %d", (name, at, bar) => {
   expect(at(result)).toBeGreaterThan(bar);
 });
 
+test("hyper-parameter search on Fashion-MNIST: TPE's settings are better than the usual ones, with halving", () => {
+  const { dataset, settings, compared, random, tpe } = resultOf("tune");
+  expect(dataset).toBe("fashion-mnist");
+  for (const { trials, epochs } of [random, tpe]) expect(epochs).toBeLessThan(0.6 * trials * settings.epochs);
+  expect(tpe.validationAccuracy).toBeGreaterThan(random.validationAccuracy);
+  expect(compared.tpe.mean).toBeGreaterThan(compared.usual.mean);
+});
+
+test("architecture search on Fashion-MNIST at 16x16: evolution and DARTS beat random search's mean within its budget", () => {
+  const { dataset, settings, meanTestAccuracy: mean, seeds } = resultOf("architecture-search");
+  expect(dataset).toBe("fashion-mnist");
+  expect(seeds).toHaveLength(3);
+  for (const seed of seeds) {
+    expect(seed.evolution.testAccuracy).toBeGreaterThan(mean.random);
+    expect(seed.darts.testAccuracy).toBeGreaterThan(mean.random);
+    for (const method of ["random", "evolution", "darts"]) {
+      expect(seed[method].steps).toBeLessThanOrEqual(settings.budget);
+      expect(seed[method].seconds).toBeLessThan(600);
+    }
+  }
+});
+
 const sceneBars: [name: string, what: string, at: (result: ReturnType<typeof resultOf>) => number][] = [
   ["clip", "zero-shot accuracy among 96 prompts", (r) => r.test.zeroShot.both],
   ["clip", "recall@1 among 1,000 captions, by picture", (r) => r.test.recallAt1Large.imageToText],
