@@ -25,6 +25,8 @@ const bars: [name: string, at: (result: ReturnType<typeof resultOf>) => number, 
   ["two-layer", (r) => r.testAccuracy, 0.5],
   ["features", (r) => r.svm.testAccuracy, 0.42],
   ["features", (r) => r.twoLayer.testAccuracy, 0.58],
+  ["resnet20", (r) => r.testAccuracy, 0.84],
+  ["vit", (r) => r.testAccuracy, 0.5],
 ];
 test.each(bars)("%s on CIFAR-10: %s is above %d", (name, at, bar) => {
   const result = resultOf(name);
@@ -118,6 +120,26 @@ test.each([
     expect(ours(result)).toBeLessThan(pca(result));
   },
 );
+
+test("dcgan on Fashion-MNIST: sure samples of all classes, a Fréchet distance that falls", () => {
+  const result = resultOf("dcgan");
+  expect(result.dataset).toBe("fashion-mnist");
+  expect(result.samples).toBeGreaterThanOrEqual(2000);
+  expect(result.confidence).toBeGreaterThanOrEqual(0.85);
+  expect(Object.keys(result.shares)).toHaveLength(10);
+  for (const share of Object.values(result.shares)) expect(share).toBeGreaterThanOrEqual(0.03);
+  const distances: number[] = result.frechet.map((at: { distance: number }) => at.distance);
+  const mean = (part: number[]) => part.reduce((a, b) => a + b) / part.length;
+  expect(mean(distances.slice(4, 7))).toBeLessThan(mean(distances.slice(0, 4)));
+  expect(mean(distances.slice(7))).toBeLessThan(mean(distances.slice(4, 7)));
+});
+
+test("emoji: of ten texts the right one for more than half of the drawn pictures", () => {
+  const { dataset, retrieval } = resultOf("emoji");
+  expect(dataset).toBe("emoji");
+  expect(retrieval.trainedTexts.texts).toBeGreaterThanOrEqual(250);
+  expect(retrieval.trainedTexts.rightOfTen).toBeGreaterThan(0.5);
+});
 
 const folder = process.env.NAPIER_DATA && join(process.env.NAPIER_DATA, "cifar-10");
 const present =

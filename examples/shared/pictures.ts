@@ -84,7 +84,8 @@ const EMBEDDED = ["glyphs", "fallback"];
 export async function saveResult(name: string, dataset: string, result: Record<string, unknown>) {
   const folder = EMBEDDED.includes(dataset) ? "runs" : "examples/results";
   await mkdir(folder, { recursive: true });
-  const short = (_: string, value: unknown) => (typeof value === "number" ? Number(value.toPrecision(6)) : value);
+  const short = (_: string, value: unknown) =>
+    typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
   const text = `${JSON.stringify({ example: name, dataset, ...result }, short, 2)}\n`;
   await io.writeFileAtomic(`${folder}/${name}.json`, new TextEncoder().encode(text));
   console.log(`\nin ${folder}/${name}.json`);

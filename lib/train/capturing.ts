@@ -39,6 +39,7 @@ export class StepRunner<R> {
   #notice: string | null = null;
 
   /**
+   * @param model what the step trains, with all modules whose mode or hooks matter to it
    * @param when "always": from the first step on; "alike": as above; "never"
    * @param run one step
    */

@@ -2,16 +2,17 @@
  * GanTrainer: two networks trained against each other in turns.
  */
 import { join } from "node:path";
-import { expect } from "../errors.js";
+import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
-import type { Module } from "../nn/index.js";
+import { type Module, ModuleList } from "../nn/index.js";
 import { tensor } from "../ops/create.js";
 import { randint } from "../ops/random.js";
 import { Adam, EMA } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
+import { StepRunner } from "./capturing.js";
 import { GAN_LOSSES, type GanLoss, type GanLossName, gradientPenalty, sampleNoise } from "./ganLosses.js";
-import type { StepOptimizer } from "./options.js";
+import type { Batch, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
 
 /** Noise, and labels where the networks take any, to pictures in [-1, 1]. */
@@ -52,6 +53,12 @@ export interface GanTrainerOptions {
   discriminatorOptimizer?: StepOptimizer;
   /** Decay of a running average of the generator's weights, which sample() then uses, such as 0.999. Default: none. */
   ema?: number | null;
+  /**
+   * Whether steps are recorded once and then replayed natively, with the same bits, as the Trainer's. Default: once three
+   * steps of a network in a row ran the same kernels, and where no module has hooks; true: from the first step on; false:
+   * never. What a forward counts or prints in JavaScript happens only in steps that are not replayed: pass false there.
+   */
+  capture?: boolean;
 }
 
 /** Options of GanTrainer.fit(). */
@@ -82,10 +89,20 @@ export interface GanEvent {
   samplesPerSecond: number;
   /** Path of the grid, where `out` is given. */
   grid: string | null;
+  /** Why steps go on uncaptured, told once; null where there is nothing to tell. */
+  notice: string | null;
 }
 
 /** Batches of pictures in [-1, 1], labels behind them where there are classes. */
-type Pictures = AsyncIterable<readonly Tensor[]>;
+type Pictures = AsyncIterable<Batch>;
+
+/** The loss of a step on tensors that were drawn for it, and freed here, and on the loader's. */
+async function lossOf(runner: StepRunner<Tensor>, drawn: Tensor[], given: Tensor[] = []): Promise<number> {
+  const loss = await runner.step([[...drawn, ...given]]);
+  const value = await loss.item();
+  for (const t of [loss, ...drawn]) t.free();
+  return value;
+}
 
 /**
  * Trains a generator against a discriminator. Batches smaller than the first are left out: their statistics and their
@@ -113,6 +130,7 @@ export class GanTrainer {
   readonly #penalty: number;
   readonly #generatorOptimizer: StepOptimizer;
   readonly #discriminatorOptimizer: StepOptimizer;
+  readonly #capture: boolean | null;
 
   /** Checks the options; nothing is trained before fit(). */
   constructor(
@@ -129,6 +147,7 @@ export class GanTrainer {
       generatorOptimizer,
       discriminatorOptimizer,
       ema = null,
+      capture,
     }: GanTrainerOptions = {},
   ) {
     if (typeof loss === "string" && !Object.hasOwn(GAN_LOSSES, loss))
@@ -143,6 +162,7 @@ export class GanTrainer {
     this.#penalty = penalty;
     this.#generatorOptimizer = generatorOptimizer ?? ganOptimizer(generator);
     this.#discriminatorOptimizer = discriminatorOptimizer ?? ganOptimizer(discriminator);
+    this.#capture = capture ?? null;
     this.ema = ema === null ? null : new EMA(generator, { decay: ema });
   }
 
@@ -159,63 +179,80 @@ export class GanTrainer {
       expect(Number.isSafeInteger(n) && n >= 1, "GanTrainer.fit", `${name} to be a whole number from 1 up`, `${n}`);
     this.generator.train();
     this.discriminator.train();
+    const discriminatorSteps = this.#runner((batch) => this.#discriminatorStep(batch));
+    const generatorSteps = this.#runner((batch) => this.#generatorStep(batch));
     let batchSize = 0;
     let used = 0; // discriminator steps since the generator's last
     let seen = 0;
     let [discriminatorSum, generatorSum, discriminatorCount, generatorCount] = [0, 0, 0, 0];
     let since = performance.now();
-    while (this.step < steps && !signal?.aborted) {
-      let full = 0;
-      for await (const batch of loader) {
-        const [x, labels = null] = batch as [Tensor, Tensor | undefined];
-        batchSize ||= x.shape[0]!;
-        if (x.shape[0] === batchSize) {
-          full++;
-          seen += batchSize;
-          discriminatorSum += await this.#discriminatorStep(x, this.#classes === null ? null : labels).item();
-          discriminatorCount++;
-          if (++used === this.#discriminatorSteps) {
-            used = 0;
-            generatorSum += await this.#generatorStep(batchSize).item();
-            generatorCount++;
-            this.step++;
+    try {
+      while (this.step < steps && !signal?.aborted) {
+        let full = 0;
+        for (const runner of [discriminatorSteps, generatorSteps]) runner.beginEpoch();
+        for await (const batch of loader) {
+          const [x, labels] = batch as [Tensor, Tensor | undefined];
+          batchSize ||= x.shape[0]!;
+          if (x.shape[0] === batchSize) {
+            full++;
+            seen += batchSize;
+            const given = this.#classes !== null && labels ? [x, labels] : [x];
+            discriminatorSum += await lossOf(discriminatorSteps, [sampleNoise(batchSize, this.#noiseDim)], given);
+            discriminatorCount++;
+            if (++used === this.#discriminatorSteps) {
+              used = 0;
+              const drawn = this.#labels(batchSize);
+              generatorSum += await lossOf(generatorSteps, [sampleNoise(batchSize, this.#noiseDim), ...drawn]);
+              generatorCount++;
+              this.ema?.update();
+              this.step++;
+            }
           }
+          for (const field of batch) field.free();
+          if (used === 0 && generatorCount > 0 && (this.step % logEvery === 0 || this.step === steps)) {
+            const event: GanEvent = {
+              step: this.step,
+              discriminatorLoss: discriminatorSum / discriminatorCount,
+              generatorLoss: generatorSum / generatorCount,
+              samplesPerSecond: (seen * 1e3) / (performance.now() - since),
+              grid: out === null ? null : await this.#writeGrid(out, samples),
+              notice: discriminatorSteps.takeNotice() ?? generatorSteps.takeNotice(),
+            };
+            await onEvent?.(event, this);
+            yield event;
+            this.generator.train();
+            [discriminatorSum, generatorSum, discriminatorCount, generatorCount, seen] = [0, 0, 0, 0, 0];
+            since = performance.now();
+          }
+          if (this.step >= steps || signal?.aborted) break;
         }
-        for (const field of batch) field.free();
-        if (used === 0 && generatorCount > 0 && (this.step % logEvery === 0 || this.step === steps)) {
-          const event: GanEvent = {
-            step: this.step,
-            discriminatorLoss: discriminatorSum / discriminatorCount,
-            generatorLoss: generatorSum / generatorCount,
-            samplesPerSecond: (seen * 1e3) / (performance.now() - since),
-            grid: out === null ? null : await this.#writeGrid(out, samples),
-          };
-          await onEvent?.(event, this);
-          yield event;
-          this.generator.train();
-          [discriminatorSum, generatorSum, discriminatorCount, generatorCount, seen] = [0, 0, 0, 0, 0];
-          since = performance.now();
-        }
-        if (this.step >= steps || signal?.aborted) break;
+        if (full === 0) throw new Error("GanTrainer.fit: expected a loader with batches, got none");
       }
-      if (full === 0) throw new Error("GanTrainer.fit: expected a loader with batches, got none");
+    } finally {
+      for (const runner of [discriminatorSteps, generatorSteps]) runner.free();
     }
   }
 
-  #labels(n: number): Tensor | null {
-    return this.#classes === null ? null : randint(0, this.#classes, [n], { dtype: "int32" });
+  #runner(step: (batch: Batch) => Tensor): StepRunner<Tensor> {
+    const when = this.#capture === null ? "alike" : this.#capture ? "always" : "never";
+    return new StepRunner(new ModuleList([this.generator, this.discriminator]), when, ([batch]) => step(batch!));
   }
 
-  #discriminatorStep(real: Tensor, labels: Tensor | null): Tensor {
+  /** Labels [n] for made pictures, where there are classes. */
+  #labels(n: number): Tensor[] {
+    return this.#classes === null ? [] : [randint(0, this.#classes, [n], { dtype: "int32" })];
+  }
+
+  /** Of noise, true pictures and labels: the loss. */
+  #discriminatorStep([noise, real, labels]: Batch): Tensor {
     const { generator, discriminator } = this;
     return scope(() => {
-      const n = real.shape[0]!;
       this.#discriminatorOptimizer.zeroGrad();
-      const fake = noGrad(() => generator.forward(sampleNoise(n, this.#noiseDim), labels));
-      let loss = this.#loss.discriminator(discriminator.forward(real, labels), discriminator.forward(fake, labels));
+      const fake = noGrad(() => generator.forward(noise!, labels));
+      let loss = this.#loss.discriminator(discriminator.forward(real!, labels), discriminator.forward(fake, labels));
       if (this.#penalty > 0)
         loss = loss.add(
-          gradientPenalty((x) => discriminator.forward(x, labels), real, fake, { lambda: this.#penalty }),
+          gradientPenalty((x) => discriminator.forward(x, labels), real!, fake, { lambda: this.#penalty }),
         );
       loss.backward();
       this.#discriminatorOptimizer.step();
@@ -223,22 +260,29 @@ export class GanTrainer {
     });
   }
 
-  #generatorStep(n: number): Tensor {
+  /** Of noise and labels: the loss. */
+  #generatorStep([noise, labels]: Batch): Tensor {
     return scope(() => {
-      const labels = this.#labels(n);
       this.#generatorOptimizer.zeroGrad();
       this.#discriminatorOptimizer.zeroGrad();
-      const fake = this.generator.forward(sampleNoise(n, this.#noiseDim), labels);
+      const fake = this.generator.forward(noise!, labels);
       const loss = this.#loss.generator(this.discriminator.forward(fake, labels));
       loss.backward();
       this.#generatorOptimizer.step();
-      this.ema?.update();
       return loss.detach();
     });
   }
 
-  /** Pictures [n, ...] by the generator in eval mode, with its averaged weights where there are any; labels in turn by default. */
-  sample(n: number, labels: Tensor | null = null): Tensor {
+  /**
+   * Pictures [n, ...] by the generator in eval mode, with its averaged weights where there are any.
+   *
+   * @param labels int32 [n]; default: in turn, where there are classes
+   * @param options noise: [n, noiseDim], for a path between two pictures or less spread than sampleNoise() has; default: drawn
+   */
+  sample(n: number, labels: Tensor | null = null, { noise }: { noise?: Tensor } = {}): Tensor {
+    const dim = this.#noiseDim;
+    if (noise)
+      expect(show(noise.shape) === show([n, dim]), "GanTrainer.sample", `noise [${n},${dim}]`, show(noise.shape));
     const classes = this.#classes;
     const { training } = this.generator;
     this.ema?.apply();
@@ -248,7 +292,7 @@ export class GanTrainer {
         noGrad(() => {
           const given =
             labels ?? (classes === null ? null : tensor(Int32Array.from({ length: n }, (_, i) => i % classes)));
-          return this.generator.forward(sampleNoise(n, this.#noiseDim), given);
+          return this.generator.forward(noise ?? sampleNoise(n, dim), given);
         }),
       );
     } finally {

@@ -2,7 +2,21 @@
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cat, data, full, manualSeed, models, nn, optim, randn, type Tensor, tensor, train, zeros } from "napier";
+import {
+  cat,
+  data,
+  full,
+  manualSeed,
+  models,
+  nn,
+  optim,
+  randint,
+  randn,
+  type Tensor,
+  tensor,
+  train,
+  zeros,
+} from "napier";
 import { describe, expect, test } from "vitest";
 import { even, fill } from "../models/formula.js";
 
@@ -190,6 +204,115 @@ describe("GanTrainer", () => {
       return [...trainer.generator.parameters()[0]!.dataSync()];
     };
     expect(await run()).toEqual(await run());
+  });
+
+  describe("captured steps", () => {
+    let forwards = 0;
+    /** Noise [n, 4] and labels of three classes to pictures of 8x8. */
+    class Painter extends nn.Module {
+      embedding = new nn.Embedding(3, 4);
+      net = new nn.Sequential(
+        new nn.Linear(8, 8 * 4 * 4),
+        new nn.Unflatten(1, [8, 4, 4]),
+        new nn.BatchNorm2d(8),
+        new nn.ReLU(),
+        new nn.ConvTranspose2d(8, 1, 4, { stride: 2, padding: 1 }),
+        new nn.Tanh(),
+      );
+      forward(noise: Tensor, labels: Tensor | null = null): Tensor {
+        forwards++;
+        return this.net.forward(cat([noise, this.embedding.forward(labels!)], 1));
+      }
+    }
+    class Viewer extends nn.Module {
+      embedding = new nn.Embedding(3, 64);
+      net = new nn.Sequential(
+        new nn.Conv2d(2, 8, 4, { stride: 2, padding: 1 }),
+        new nn.LeakyReLU(0.2),
+        new nn.Dropout(0.2),
+        new nn.Flatten(),
+        new nn.Linear(8 * 4 * 4, 1),
+      );
+      forward(x: Tensor, labels: Tensor | null = null): Tensor {
+        return this.net.forward(cat([x, this.embedding.forward(labels!).reshape([-1, 1, 8, 8])], 1));
+      }
+    }
+    const numbers = (state: Record<string, Tensor>) =>
+      Object.entries(state).map(([key, t]) => [key, Array.from(t.dataSync(t.dtype) as Float32Array, Number)]);
+    /** Twelve steps over epochs of six batches of 4 and one of 2 (left out), a look at samples behind the eighth. */
+    const run = async (loss: train.GanLossName, capture: boolean | undefined) => {
+      manualSeed(7);
+      forwards = 0;
+      const trainer = new train.GanTrainer(new Painter(), new Viewer(), {
+        loss,
+        noiseDim: 4,
+        classes: 3,
+        discriminatorSteps: loss === "wasserstein" ? 2 : 1,
+        ema: 0.9,
+        capture,
+      });
+      const set = new data.TensorDataset([randn([26, 1, 8, 8]).tanh(), randint(0, 3, [26], { dtype: "int32" })]);
+      const events: Partial<train.GanEvent>[] = [];
+      let samples: number[] = [];
+      const loader = new data.DataLoader(set, { batchSize: 4, shuffle: true, seed: 1 });
+      for await (const { samplesPerSecond: _, ...event } of trainer.fit(loader, { steps: 12, logEvery: 8 })) {
+        events.push(event);
+        if (event.step === 8) samples = [...trainer.sample(3).dataSync()];
+      }
+      const networks = [trainer.generator, trainer.discriminator].map((m) => numbers(m.stateDict()));
+      return { result: { events, samples, networks, average: numbers(trainer.ema!.stateDict().averages) }, forwards };
+    };
+
+    test.each(["nonsaturating", "least-squares", "wasserstein"] as const)(
+      "%s: the bits of the plain run, second derivatives too",
+      async (loss) => {
+        const plain = await run(loss, false);
+        const always = await run(loss, true);
+        expect(always.result).toEqual(plain.result);
+        expect(always.forwards).toBe(2 + 1 + 2); // each network's step once, the samples, and again behind a change of mode
+        const byDefault = await run(loss, undefined);
+        expect(byDefault.result).toEqual(plain.result);
+        expect(byDefault.forwards).toBeLessThan(plain.forwards);
+        expect(plain.result.events.map((e) => e.notice)).toEqual([null, null]);
+      },
+    );
+
+    test("hooks see every step by default", async () => {
+      manualSeed(7);
+      const generator = new Generator();
+      let seen = 0;
+      generator.net.registerForwardHook(() => {
+        seen++;
+      });
+      const trainer = new train.GanTrainer(generator, new Critic(), { noiseDim: 4 });
+      for await (const _ of trainer.fit(points(), { steps: 10, logEvery: 5 }));
+      expect(seen).toBe(20);
+    });
+
+    test("a step that is not the same each time is told once, and goes on uncaptured", async () => {
+      manualSeed(7);
+      let calls = 0;
+      class Restless extends Critic {
+        override forward(x: Tensor): Tensor {
+          return super.forward(x).mul(1 + 0.01 * ++calls);
+        }
+      }
+      const trainer = new train.GanTrainer(new Generator(), new Restless(), { noiseDim: 4 });
+      const notices: (string | null)[] = [];
+      for await (const { notice } of trainer.fit(points(), { steps: 15, logEvery: 5 })) notices.push(notice);
+      expect(notices.filter(Boolean).join()).toContain("are not captured: the step is not the same each time");
+      expect(calls).toBe(15 * 3);
+    });
+  });
+
+  test("given noise is the samples'", () => {
+    manualSeed(4);
+    const trainer = new train.GanTrainer(new Generator(), new Critic(), { noiseDim: 4 });
+    const noise = train.sampleNoise(3, 4);
+    const want = [...trainer.generator.forward(noise).dataSync()];
+    expect([...trainer.sample(3, null, { noise }).dataSync()]).toEqual(want);
+    expect([...trainer.sample(3).dataSync()]).not.toEqual(want);
+    expect(() => trainer.sample(2, null, { noise })).toThrow("expected noise [2,4], got [3,4]");
   });
 
   test("options that cannot be", async () => {
