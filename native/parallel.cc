@@ -4,9 +4,11 @@
 // is through: so what it wrote in one job is near it in the next, which counts where cores do not share their caches (two
 // threads of a product ran at half the speed while each met the panels that the other had packed). A run is published as
 // (epoch, next chunk) in one word. A thread claims chunk i by a compare-and-swap of that word, so a claim can only succeed
-// while the job is running, and the caller waits for claimed chunks alone: a helper that has not started costs nothing. Helpers spin for a while after a job and then park: a futex wake-up costs 30-130 us, a
-// spinning hand-over 0.1-0.8 us (docs/architecture.md). What a chunk throws (scratch memory that is not to be had)
-// reaches the caller after the last claimed chunk.
+// while the job is running, and the caller waits for claimed chunks alone: a helper that has not started costs nothing.
+//
+// Helpers spin for a while after a job and then park: a futex wake-up costs 30-130 us, a spinning hand-over 0.1-0.8 us
+// (docs/architecture.md). What a chunk throws (scratch memory that is not to be had) reaches the caller after the last
+// claimed chunk.
 #include "parallel.h"
 #include "thread.h"
 #include <atomic>
