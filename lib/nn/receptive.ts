@@ -114,6 +114,24 @@ const along =
 const rowwise: Rule = (inputs, [, , cols]) =>
   each(only(inputs), (axis) => (axis.extent === 1 || axis.stride % cols! === 0 ? axis : "all"));
 
+/** y[m, n] = a[m, k] b[k, n], one of which comes from the picture: rows of a, or columns of b, that are places stay apart. */
+function product(a: Seen | undefined, b: Seen | undefined, [, m, n, k, transA, transB]: readonly number[]): Seen {
+  if (a)
+    return each(a, (axis) => {
+      if (axis.extent === 1) return axis;
+      if (transA) return axis.stride * axis.extent <= m! ? { ...axis, stride: axis.stride * n! } : "all";
+      return axis.stride % k! === 0 ? { ...axis, stride: (axis.stride / k!) * n! } : "all";
+    });
+  return each(b!, (axis) => {
+    if (axis.extent === 1) return axis;
+    if (transB) {
+      const apart = axis.stride % k! === 0 && axis.stride * axis.extent <= n! * k!;
+      return apart ? { ...axis, stride: axis.stride / k! } : "all";
+    }
+    return axis.stride * axis.extent <= n! ? axis : "all";
+  });
+}
+
 const RULES: Record<string, Rule> = {
   conv2d: (inputs, [, , h, w, , r, s, sh, sw, ph, pw, dh, dw]) => {
     const p = Math.floor((h! + 2 * ph! - dh! * (r! - 1) - 1) / sh!) + 1;
@@ -147,23 +165,11 @@ const RULES: Record<string, Rule> = {
   rmsNorm: rowwise,
   softmax: along(false),
   logSoftmax: along(false),
-  // y[m, n] = a[m, k] b[k, n]: rows of a, or columns of b, that are places stay apart.
-  gemm: ([a, b, bias], [, m, n, k, transA, transB]) => {
-    if (bias || (a && b)) return "all";
-    if (a)
-      return each(a, (axis) => {
-        if (axis.extent === 1) return axis;
-        if (transA) return axis.stride * axis.extent <= m! ? { ...axis, stride: axis.stride * n! } : "all";
-        return axis.stride % k! === 0 ? { ...axis, stride: (axis.stride / k!) * n! } : "all";
-      });
-    return each(b!, (axis) => {
-      if (axis.extent === 1) return axis;
-      if (transB)
-        return axis.stride % k! === 0 && axis.stride * axis.extent <= n! * k!
-          ? { ...axis, stride: axis.stride / k! }
-          : "all";
-      return axis.stride * axis.extent <= n! ? axis : "all";
-    });
+  // An addend c with a row for each of y's lies as y does.
+  gemm: ([a, b, c], numbers) => {
+    const rowC = numbers[9]!;
+    if ((a && b) || (c && rowC === 0)) return "all";
+    return together(a || b ? product(a, b, numbers) : undefined, c)!;
   },
   copyStrided: (inputs, [, rank, ...walk]) => {
     const extents = walk.slice(0, rank);

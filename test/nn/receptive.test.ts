@@ -1,5 +1,5 @@
 /** @file Receptive fields of summary(): published ones, and what gradients say about small networks. */
-import { grad, groupNorm, models, nn, ones, shapesOnly, type Tensor } from "napier";
+import { addmm, grad, groupNorm, models, nn, ones, shapesOnly, type Tensor } from "napier";
 import { describe, expect, test } from "vitest";
 
 const fieldOf = (model: nn.Module, shape: readonly number[]): string =>
@@ -131,6 +131,23 @@ describe("what gradients say", () => {
           conv(3),
           new nn.Linear(2, 2),
           conv(3, { dilation: 2 }),
+        ),
+    ],
+    [
+      "a product with an addend of the same rows",
+      () =>
+        new Net(
+          (x, [a, b]) => {
+            const y = a!.forward(x).permute([0, 2, 3, 1]);
+            const rows = y.reshape([-1, 2]);
+            return b!.forward(
+              addmm(rows, rows, ones([2, 2]))
+                .reshape(y.shape)
+                .permute([0, 3, 1, 2]),
+            );
+          },
+          conv(3),
+          conv(3),
         ),
     ],
     [
