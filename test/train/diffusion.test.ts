@@ -137,11 +137,12 @@ describe("a run", () => {
 
   test("keeps no memory from step to step", async () => {
     const { trainer, loader } = small();
-    let held = 0;
-    for await (const { step } of trainer.fit(loader, { steps: 60, logEvery: 20 }))
-      if (step === 20) held = memory().liveBytes;
-      else expect(memory().liveBytes - held).toBeLessThan(20_000);
-    expect(held).toBeGreaterThan(0);
+    const live: number[] = [];
+    for await (const _ of trainer.fit(loader, { steps: 120, logEvery: 10 })) live.push(memory().liveBytes);
+    // The least of several: what waits for the garbage collector is not held.
+    const [early, late] = [live.slice(2, 7), live.slice(7)].map((part) => Math.min(...part)) as [number, number];
+    expect(early).toBeGreaterThan(0);
+    expect(late - early).toBeLessThan(20_000);
   });
 
   test("learns a batch by heart", async () => {
