@@ -18,7 +18,9 @@ export interface Case {
   /** A figure from the literature to stand beside the measured ones. */
   published?: { by: string; ms: number };
   /** The file that the case stands in, where op names of two files meet. */
-  suite?: "memory" | "attention";
+  suite?: "memory" | "attention" | "zoo";
+  /** What one run works through, for a rate that means something to who trains. */
+  items?: { count: number; of: "pictures" | "tokens" };
 }
 
 const gemm = (m: number, k: number, n: number, transA = false, transB = false, naive = false): Case => ({

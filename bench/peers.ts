@@ -68,7 +68,7 @@ const NPM = "npm install --prefix bench/rivals --ignore-scripts";
 export const PEERS: Record<string, Peer> = {
   eager: {
     name: "napier eager",
-    takes: ({ op }) => op === "step" || op === "inference",
+    takes: ({ op }) => ["step", "inference", "zoo"].includes(op),
     ...always,
     start: () => ours("napier eager", { NAPIER_BENCH: "eager" }),
   },

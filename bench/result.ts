@@ -23,6 +23,8 @@ export interface Result {
   ratio: number | null;
   /** 10^9 operations or bytes a second at the median, and as a share of this run's peak; null where none are counted. */
   rate: { amount: number; unit: "GFLOP/s" | "GB/s"; share: number } | null;
+  /** Pictures or tokens a second at the median, where the case counts them. */
+  items?: { amount: number; of: string };
 }
 
 /** What a run of the benchmark was asked for. */
@@ -54,6 +56,7 @@ export interface Report {
 export interface Arithmetic {
   gflop?: number;
   gbyte?: number;
+  items?: { count: number; of: string } | undefined;
 }
 
 /** Sorts `samples`. */
@@ -62,7 +65,7 @@ export function resultOf(
   contender: string,
   samples: number[],
   peak: Peak,
-  { gflop = 0, gbyte = 0 }: Arithmetic = {},
+  { gflop = 0, gbyte = 0, items }: Arithmetic = {},
   unit: Result["unit"] = "ms",
 ): Result {
   samples.sort((a, b) => a - b);
@@ -71,7 +74,10 @@ export function resultOf(
   const rate = gflop
     ? ({ amount, unit: "GFLOP/s", share: amount / peak.gflops } as const)
     : ({ amount, unit: "GB/s", share: amount / peak.gbytes } as const);
-  return { name, contender, unit, median, min, max, n: samples.length, ratio: null, rate: amount ? rate : null };
+  return {
+    ...{ name, contender, unit, median, min, max, n: samples.length, ratio: null, rate: amount ? rate : null },
+    ...(items && { items: { amount: (items.count / median) * 1e3, of: items.of } }),
+  };
 }
 
 /** The results of one case, napier's first, with their ratios to it. */
@@ -79,14 +85,15 @@ export const compared = ([ours, ...others]: Result[]): Result[] =>
   ours ? [ours, ...others.map((r) => ({ ...r, ratio: r.median / ours.median }))] : [];
 
 /** One line of a case. */
-export function lineOf({ contender, unit, median, ratio, rate, p99, note }: Result): string {
+export function lineOf({ contender, unit, median, ratio, rate, items, p99, note }: Result): string {
   const small = unit === "ms" && median < 0.1;
   const value = `${(small ? median * 1e3 : median).toFixed(small ? 2 : 3).padStart(10)} ${small ? "us" : unit}`;
   const arithmetic = rate
     ? `${rate.amount.toFixed(1).padStart(8)} ${rate.unit.padEnd(7)} ${(100 * rate.share).toFixed(0).padStart(4)} %`
     : " ".repeat(22);
   const tail = p99 === undefined ? "" : `  p99 ${p99.toFixed(2)} ${unit}`;
-  return `  ${contender.padEnd(20)} ${value} ${arithmetic}${ratio === null ? "" : `  ${ratio.toFixed(2)}x`}${tail}${note ? `  ${note}` : ""}`;
+  const each = items ? `  ${items.amount.toFixed(0).padStart(6)} ${items.of}/s` : "";
+  return `  ${contender.padEnd(20)} ${value} ${arithmetic}${each}${ratio === null ? "" : `  ${ratio.toFixed(2)}x`}${tail}${note ? `  ${note}` : ""}`;
 }
 
 const product = (contender: string): string => contender.split(" ")[0]!;

@@ -20,11 +20,13 @@ import { machine, ourVersions, type Report, type Suite } from "./result.js";
 import { benchTables } from "./tables.js";
 import { benchTiny } from "./tiny.js";
 import { inTurns } from "./turns.js";
+import { zoo } from "./zoo.js";
 
 /** In the order in which they run; "tables" fills this process with every op's inputs, so it is last. */
 const SUITES: Record<string, Suite> = {
   steps: inTurns(steps, 3),
   inference: inTurns(inference, 3),
+  zoo: inTurns(zoo, 3),
   ops: inTurns(ops),
   memory: inTurns(memory),
   attention: inTurns(attention),

@@ -1,7 +1,7 @@
 /**
  * A class-conditional diffusion model (DDPM) on Fashion-MNIST with guidance without a classifier: a small U-Net learns v
  * with min-SNR weights, its averaged weights draw 50 pictures of each class by 50 steps of DDIM, and a separately trained
- * classifier says how many show what was asked for. Some six minutes on two cores.
+ * classifier says how many show what was asked for. Some eleven minutes on two busy cores.
  *
  *     npm run example -- diffusion --data DIR [--resume]
  */

@@ -154,7 +154,7 @@ export interface Kernels extends Elementwise {
   multinomial(y: T, p: T, replacement: number, seed: number, draw: number, rows: number, cols: number, n: number): void;
   dropout(y: T, x: T, p: number, seed: number, draw: number, n: number): void;
   // ---- Matrix multiplication and convolution
-  gemm(y: T, a: T, b: T, bias: Maybe, ...s: Size): void;
+  gemm(y: T, a: T, b: T, c: Maybe, ...s: Size): void;
   // ---- Linear algebra
   cholesky(l: T, a: T, ...s: Size): void;
   lu(lu: T, pivots: T, order: T, a: T, ...s: Size): void;

@@ -5,7 +5,7 @@
 namespace napier {
 
 // Calls fn(ctx, begin, end) for [0, grain), [grain, 2 grain), ... up to n, each once, on this thread and the pool's.
-// Threads claim chunks as they come; a call from within fn runs in place. grain >= 1.
+// Each thread takes its share of them in order, then what others have left; a call from within fn runs in place. grain >= 1.
 void parallelFor(int64_t n, int64_t grain, void (*fn)(void* ctx, int64_t begin, int64_t end), void* ctx);
 
 // Outputs of at least so many bytes are written past the caches, which they would only empty: 8 MB, or

@@ -21,19 +21,23 @@ constexpr int kMaxRank = 8;
 
 // y[batch, m, n] = a[batch, m, k] b[batch, k, n]; transA: a is stored [k, m]; transB: b is stored [n, k].
 // strideA, strideB: elements from one batch to the next; 0 repeats the same matrix.
+// c, added to y: a row of n each rowC elements, 0 or n; strideC from one batch to the next, 0 or all of its rows.
 struct GemmSize {
-  int64_t batch, m, n, k, transA, transB, strideA, strideB;
+  int64_t batch, m, n, k, transA, transB, strideA, strideB, strideC, rowC;
   INLINE int64_t y() const { return mul(batch, m, n); }
   INLINE int64_t a() const { return reach(strideA, mul(m, k)); }
   INLINE int64_t b() const { return reach(strideB, mul(k, n)); }
+  INLINE int64_t c() const { return reach(strideC, rowsC()); }
   INLINE bool valid() const {
     return batch >= 0 && m >= 0 && n >= 0 && k >= 0 && (transA == 0 || transA == 1) && (transB == 0 || transB == 1) &&
-           (strideA == 0 || strideA == mul(m, k)) && (strideB == 0 || strideB == mul(k, n));
+           (strideA == 0 || strideA == mul(m, k)) && (strideB == 0 || strideB == mul(k, n)) &&
+           (rowC == 0 || rowC == n) && (strideC == 0 || strideC == rowsC());
   }
   INLINE double flops() const { return 2.0 * double(batch) * double(m) * double(n) * double(k); }
 
 private:
   INLINE int64_t reach(int64_t stride, int64_t matrix) const { return stride == 0 ? matrix : mul(batch, matrix); }
+  INLINE int64_t rowsC() const { return rowC == 0 ? n : mul(m, n); }
 };
 
 // x[n, c, h, w] with w[o, c/groups, r, s] gives y[n, o, p, q].

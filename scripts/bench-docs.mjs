@@ -1,4 +1,4 @@
-// node scripts/bench-docs.mjs FILE: writes the tables of docs/benchmarks.md from what `npm run bench -- --json FILE` measured.
+// node scripts/bench-docs.mjs FILE: writes the tables of docs/benchmarks.md and docs/results.md from what `npm run bench -- --json FILE` measured.
 // A table stands between <!-- bench SUITE PATTERN --> and <!-- /bench -->, PATTERN a regular expression for the names of
 // cases, or empty; "machine" is where and with which versions. What the file does not have keeps what stands there.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -8,6 +8,9 @@ const product = (contender) => contender.split(" ")[0];
 const digits = (value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 const amount = (value, unit) =>
   unit === "ms" && value > 0 && value < 0.1 ? `${digits(value * 1e3)} us` : `${digits(value)} ${unit}`;
+/** The median, and how many pictures or tokens a second that is where the case counts them. */
+const timeOf = ({ median, unit, items }) =>
+  amount(median, unit) + (items ? `, ${Math.round(items.amount).toLocaleString("en-US")} ${items.of}/s` : "");
 const row = (cells) => `| ${cells.join(" | ")} |`;
 const markdown = (head, rows) => [row(head), row(head.map(() => "---")), ...rows.map(row)].join("\n");
 
@@ -31,9 +34,9 @@ export function tableOf(results) {
     const rate = own?.rate ? `${digits(own.rate.amount)} ${own.rate.unit}, ${(100 * own.rate.share).toFixed(0)} %` : "";
     const cells = others.map((column) => {
       const r = best(name, column);
-      return r ? `${amount(r.median, r.unit)} (${r.ratio?.toFixed(2)})` : "";
+      return r ? `${timeOf(r)} (${r.ratio?.toFixed(2)})` : "";
     });
-    return [name, own ? amount(own.median, own.unit) : "", ...(rated ? [rate] : []), ...cells];
+    return [name, own ? timeOf(own) : "", ...(rated ? [rate] : []), ...cells];
   });
   const means = others.map((column) => {
     const ratios = cases.flatMap((name) => best(name, column)?.ratio ?? []);
@@ -68,7 +71,9 @@ export function filled(text, report) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const document = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
   const report = JSON.parse(readFileSync(process.argv[2], "utf8"));
-  writeFileSync(document, filled(readFileSync(document, "utf8"), report));
+  for (const name of ["benchmarks.md", "results.md"]) {
+    const document = fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
+    writeFileSync(document, filled(readFileSync(document, "utf8"), report));
+  }
 }

@@ -29,6 +29,14 @@ test("a row each case: napier's settings apart, of the others the better, and th
   ]);
 });
 
+test("what works through pictures or tokens shows how many a second", () => {
+  const of = (r: object, amount: number) => ({ ...r, items: { amount, of: "pictures" } });
+  const results = [of(ms("a", "napier", 2), 2345.6), of(ms("a", "pytorch", 4, 2), 1172.8)];
+  expect(tableOf(results).split("\n").at(-1)).toBe(
+    "| a | 2.00 ms, 2,346 pictures/s | 120 GFLOP/s, 50 % | 4.00 ms, 1,173 pictures/s (2.00) |",
+  );
+});
+
 test("results with a tail show it", () => {
   const idle = { ...ms("idle", "napier", 1.1), max: 12.3, p99: 1.25 };
   expect(tableOf([idle]).split("\n").at(-1)).toBe("| idle | 1.10 ms | 1.25 ms | 12.3 ms |");
@@ -52,11 +60,12 @@ test("tables are put between their marks, the rest stays", () => {
   );
 });
 
-test("docs/benchmarks.md names suites of the registry", () => {
+test("the documents name suites of the registry", () => {
   const suites = [...readFileSync(here("../bench/run.ts"), "utf8").matchAll(/^ {2}(\w+): (?:inTurns|bench)/gm)].map(
     (m) => m[1],
   );
-  const marks = [...readFileSync(here("../docs/benchmarks.md"), "utf8").matchAll(/<!-- bench (\w+)/g)].map((m) => m[1]);
+  const texts = ["benchmarks", "results"].map((name) => readFileSync(here(`../docs/${name}.md`), "utf8"));
+  const marks = [...texts.join("\n").matchAll(/<!-- bench (\w+)/g)].map((m) => m[1]);
   expect(suites).toContain("steps");
   for (const mark of marks) expect(["machine", ...suites]).toContain(mark);
 });

@@ -25,11 +25,35 @@ const bars: [name: string, at: (result: ReturnType<typeof resultOf>) => number, 
   ["two-layer", (r) => r.testAccuracy, 0.5],
   ["features", (r) => r.svm.testAccuracy, 0.42],
   ["features", (r) => r.twoLayer.testAccuracy, 0.58],
+  ["resnet20", (r) => r.testAccuracy, 0.84],
+  ["vit", (r) => r.testAccuracy, 0.5],
 ];
 test.each(bars)("%s on CIFAR-10: %s is above %d", (name, at, bar) => {
   const result = resultOf(name);
   expect(result.dataset).toBe("cifar-10");
   expect(at(result)).toBeGreaterThan(bar);
+});
+
+test("hyper-parameter search on Fashion-MNIST: TPE's settings are better than the usual ones, with halving", () => {
+  const { dataset, settings, compared, random, tpe } = resultOf("tune");
+  expect(dataset).toBe("fashion-mnist");
+  for (const { trials, epochs } of [random, tpe]) expect(epochs).toBeLessThan(0.6 * trials * settings.epochs);
+  expect(tpe.validationAccuracy).toBeGreaterThan(random.validationAccuracy);
+  expect(compared.tpe.mean).toBeGreaterThan(compared.usual.mean);
+});
+
+test("architecture search on Fashion-MNIST at 16x16: evolution and DARTS beat random search's mean within its budget", () => {
+  const { dataset, settings, meanTestAccuracy: mean, seeds } = resultOf("architecture-search");
+  expect(dataset).toBe("fashion-mnist");
+  expect(seeds).toHaveLength(3);
+  for (const seed of seeds) {
+    expect(seed.evolution.testAccuracy).toBeGreaterThan(mean.random);
+    expect(seed.darts.testAccuracy).toBeGreaterThan(mean.random);
+    for (const method of ["random", "evolution", "darts"]) {
+      expect(seed[method].steps).toBeLessThanOrEqual(settings.budget);
+      expect(seed[method].seconds).toBeLessThan(600);
+    }
+  }
 });
 
 const sceneBars: [name: string, what: string, at: (result: ReturnType<typeof resultOf>) => number][] = [
@@ -46,6 +70,56 @@ test.each(sceneBars)("%s on drawn scenes: %s is at least 90 %%", (name, _, at) =
   expect(result.dataset).toBe("scenes");
   expect(at(result)).toBeGreaterThanOrEqual(0.9);
 });
+
+test.each(["simclr", "dino"])("%s on Fashion-MNIST: its features beat those of random weights, and pixels", (name) => {
+  const { dataset, pixels, before, after } = resultOf(name);
+  expect(dataset).toBe("fashion-mnist");
+  expect(after.knn).toBeGreaterThan(before.knn + 0.06);
+  expect(after.linear).toBeGreaterThan(before.linear + 0.06);
+  expect(after.linear).toBeGreaterThan(pixels.linear);
+});
+
+test("diffusion on Fashion-MNIST: the judge is right on 91 % and agrees on 90 % of 500 samples", () => {
+  const result = resultOf("diffusion");
+  expect(result.dataset).toBe("fashion-mnist");
+  expect(result.judgeAccuracy).toBeGreaterThanOrEqual(0.91);
+  expect([result.samples, result.settings.samplingSteps]).toEqual([500, 50]);
+  expect(result.agreement).toBeGreaterThanOrEqual(0.9);
+});
+
+test("latent diffusion on Fashion-MNIST: the judge agrees on 80 % of 500 samples, which take less time than on pixels", () => {
+  const result = resultOf("latent-diffusion");
+  expect(result.dataset).toBe("fashion-mnist");
+  expect([result.judge.samples, result.settings.sampling.steps]).toEqual([500, 50]);
+  expect(result.judge.accuracy).toBeGreaterThanOrEqual(0.91);
+  expect(result.judge.agreement).toBeGreaterThanOrEqual(0.8);
+  expect(result.sampling.timesAsFast).toBeGreaterThan(1.5);
+});
+
+test("explain on Fashion-MNIST: attacks beat noise, Grad-CAM beats chance, class pictures are taken for theirs", () => {
+  const { dataset, attacked, guessesThatStay, classPictures } = resultOf("explain");
+  expect(dataset).toBe("fashion-mnist");
+  for (const { noise, fgsm, pgd } of attacked) {
+    expect(pgd).toBeLessThanOrEqual(fgsm);
+    expect(fgsm).toBeLessThan(noise);
+  }
+  expect(guessesThatStay.resnet.gradCam).toBeLessThan(guessesThatStay.resnet.random);
+  expect(classPictures.resnet).toBe(1);
+});
+
+type Figure = (result: ReturnType<typeof resultOf>) => number;
+test.each([
+  ["ae", (r) => r.ae.error, (r) => r.ae.pca],
+  ["vae", (r) => r.vae.error, (r) => r.vae.pca],
+  ["vqvae", (r) => r.vqvae.error, (r) => r.vqvae.pca],
+] as [name: string, ours: Figure, pca: Figure][])(
+  "autoencoders on Fashion-MNIST: the error of %s is below PCA's",
+  (_, ours, pca) => {
+    const result = resultOf("autoencoders");
+    expect(result.dataset).toBe("fashion-mnist");
+    expect(ours(result)).toBeLessThan(pca(result));
+  },
+);
 
 test("dcgan on Fashion-MNIST: a confidence of 80 % (85 % is not reached yet), all classes, a Fréchet distance that falls", () => {
   const result = resultOf("dcgan");

@@ -21,6 +21,7 @@ import { memoryOp } from "./memory.js";
 import { pictures, resnet18 } from "./resnet18.js";
 import { type Action, type Checked, serve } from "./serve.js";
 import { makeStep } from "./steps.js";
+import { zooStep } from "./zoo.js";
 
 manualSeed(0);
 const eager = process.env.NAPIER_BENCH === "eager";
@@ -91,6 +92,8 @@ async function build(c: Case): Promise<Action | Checked | null> {
     return requiresGrad ? x.requiresGrad_() : x;
   };
   switch (op) {
+    case "zoo":
+      return zooStep(c, eager);
     case "step":
       return step(name);
     case "inference":

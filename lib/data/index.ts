@@ -120,4 +120,12 @@ export {
   ToFloat,
   type Transform,
 } from "./transforms.js";
+export {
+  type DinoViewsOptions,
+  dinoViews,
+  RandomApply,
+  type SimclrAugmentOptions,
+  simclrAugment,
+  Views,
+} from "./views.js";
 export type { WorkerDataset, WorkerModule } from "./worker.js";

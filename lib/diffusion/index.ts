@@ -1,4 +1,5 @@
 /** Diffusion models, as users import them: `import { diffusion } from "napier"`. */
+export { type FirstStage, LatentDiffusion, type LatentDiffusionOptions, type LatentSampleOptions } from "./latent.js";
 export {
   type Denoiser,
   type DiffusionLosses,

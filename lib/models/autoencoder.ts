@@ -191,6 +191,16 @@ export class VAE extends Coder {
     return mean.add(logVariance.mul(0.5).exp().mul(randnLike(mean, options)));
   }
 
+  /** Draws of the pictures' codes: what diffusion.LatentDiffusion diffuses. */
+  toLatents(x: Tensor, options: GeneratorOption = {}): Tensor {
+    return this.draw(this.encode(x), options);
+  }
+
+  /** decode(), by the name that diffusion.LatentDiffusion asks for. */
+  fromLatents(z: Tensor): Tensor {
+    return this.decode(z);
+  }
+
   /** Pictures to draws of their codes and back; in eval mode by the mean code. */
   forward(x: Tensor, options: GeneratorOption = {}): VaeOutput {
     const code = this.encode(x);

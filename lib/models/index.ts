@@ -37,6 +37,16 @@ export { ConvNet } from "./convnet.js";
 export { ConvNeXt, type ConvNeXtOptions } from "./convnext.js";
 export { DenseNet, type DenseNetOptions } from "./densenet.js";
 export {
+  DINO,
+  DINOHead,
+  type DINOHeadOptions,
+  type DINOOptions,
+  type DinoLossOptions,
+  dinoLoss,
+} from "./dino.js";
+export { DIT_CONFIGS, DiT, type DiTName, type DiTOptions } from "./dit.js";
+export { Encoder, type FeatureNetwork } from "./encoder.js";
+export {
   DcganDiscriminator,
   DcganGenerator,
   GanDiscriminator,
@@ -52,6 +62,7 @@ export { MobileNetV2, type MobileNetV2Options } from "./mobilenet.js";
 export type { ModelOptions } from "./options.js";
 export { create, list, type ModelName } from "./registry.js";
 export { CifarResNet, type CifarResNetOptions, ResNet, type ResNetOptions } from "./resnet.js";
+export { type NtXentOptions, ntXentLoss, SimCLR, type SimCLROptions } from "./simclr.js";
 export { SqueezeNet, type SqueezeNetOptions } from "./squeezenet.js";
 export { ThreeLayerConvNet, type ThreeLayerConvNetOptions } from "./threeLayer.js";
 export { UNet, type UNetOptions } from "./unet.js";

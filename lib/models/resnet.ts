@@ -285,8 +285,13 @@ export class CifarResNet extends Module {
 
   /** [n, c, h, w] to scores [n, classes] */
   forward(x: Tensor): Tensor {
+    return this.linear.forward(this.features(x).mean([2, 3]));
+  }
+
+  /** The maps of the last stage: [n, c, h, w] to [n, 4 width, h / 4, w / 4] */
+  features(x: Tensor): Tensor {
     expectPictures(this, x, this.conv1.inChannels, 1);
     const stem = this.bn1.forward(this.conv1.forward(x), { activation: "relu" });
-    return this.linear.forward(this.layer3.forward(this.layer2.forward(this.layer1.forward(stem))).mean([2, 3]));
+    return this.layer3.forward(this.layer2.forward(this.layer1.forward(stem)));
   }
 }

@@ -19,6 +19,7 @@ import { LayerNorm } from "../nn/norm.js";
 import { type Parameter, parameter } from "../nn/parameter.js";
 import { scaledDotProductAttention } from "../ops/attention.js";
 import { zeros } from "../ops/create.js";
+import { interpolate } from "../ops/interpolate.js";
 import { unbind } from "../ops/join.js";
 import { cat } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
@@ -33,14 +34,15 @@ export class PatchEmbed extends Module {
   /** Patches of a picture. */
   readonly patches: number;
 
-  /** `patch` has to divide `imageSize`. */
+  /** `patch` has to divide `imageSize`; `anySize`: pictures of other sizes are taken, too. */
   constructor(
     model: string,
     /** Height and width of a picture. */
     readonly imageSize: number,
-    patch: number,
+    readonly patch: number,
     inChannels: number,
     dim: number,
+    readonly anySize = false,
   ) {
     super();
     if (imageSize % wholeNumber(model, "patch", patch) !== 0)
@@ -49,16 +51,21 @@ export class PatchEmbed extends Module {
     this.proj = new Conv2d(inChannels, dim, patch, { stride: patch });
   }
 
-  /** [n, c, s, s] to [n, t, d] */
+  /** [n, c, s, s], or with `anySize` [n, c, h, w], to [n, t, d] */
   forward(x: Tensor): Tensor {
-    const { imageSize: s, proj } = this;
-    if (x.ndim !== 4 || x.shape[1] !== proj.inChannels || x.shape[2] !== s || x.shape[3] !== s)
+    const { imageSize: s, patch, proj } = this;
+    if (this.anySize) {
+      if (x.ndim !== 4 || x.shape[1] !== proj.inChannels || x.shape[2]! % patch !== 0 || x.shape[3]! % patch !== 0)
+        throw new RangeError(
+          `PatchEmbed: expected pictures [n,${proj.inChannels},h,w] with sides that ${patch} divides, got [${x.shape}]`,
+        );
+    } else if (x.ndim !== 4 || x.shape[1] !== proj.inChannels || x.shape[2] !== s || x.shape[3] !== s)
       throw new RangeError(`PatchEmbed: expected pictures [n,${proj.inChannels},${s},${s}], got [${x.shape}]`);
     return proj.forward(x).flatten(2).transpose(1, 2);
   }
 }
 
-/** Two linear layers with GELU between. */
+/** Two linear layers with GELU between. Shared with MLP-Mixer and DiT. */
 export class Mlp extends Module {
   /** From `dim` to `hidden` units. */
   readonly fc1: Linear;
@@ -68,7 +75,13 @@ export class Mlp extends Module {
   readonly drop: Dropout;
 
   /** Random weights, from the default generator. */
-  constructor(dim: number, hidden: number, dropout = 0) {
+  constructor(
+    dim: number,
+    hidden: number,
+    dropout = 0,
+    /** GELU's form. */
+    readonly approximate: "none" | "tanh" = "none",
+  ) {
     super();
     this.fc1 = new Linear(dim, hidden);
     this.fc2 = new Linear(hidden, dim);
@@ -77,12 +90,13 @@ export class Mlp extends Module {
 
   /** [..., dim] to [..., dim] */
   forward(x: Tensor): Tensor {
-    return this.drop.forward(this.fc2.forward(this.drop.forward(this.fc1.forward(x).gelu())));
+    const { approximate } = this;
+    return this.drop.forward(this.fc2.forward(this.drop.forward(this.fc1.forward(x).gelu({ approximate }))));
   }
 }
 
-/** Self-attention with one projection for queries, keys and values. */
-class Attention extends Module {
+/** Self-attention with one projection for queries, keys and values. Shared with DiT. */
+export class Attention extends Module {
   readonly qkv: Linear;
   readonly proj: Linear;
   readonly drop: Dropout;
@@ -99,15 +113,29 @@ class Attention extends Module {
     this.drop = new Dropout(dropout);
   }
 
-  forward(x: Tensor): Tensor {
+  /** Queries, keys and values, [n, heads, t, d / heads] each. */
+  split(x: Tensor): [q: Tensor, k: Tensor, v: Tensor] {
     const [n, t, d] = x.shape as [number, number, number];
     const parts = this.qkv
       .forward(x)
       .reshape([n, t, 3, this.heads, d / this.heads])
       .permute([2, 0, 3, 1, 4]);
-    const [q, k, v] = unbind(parts, 0) as [Tensor, Tensor, Tensor];
+    return unbind(parts, 0) as [Tensor, Tensor, Tensor];
+  }
+
+  forward(x: Tensor): Tensor {
+    const [q, k, v] = this.split(x);
     const y = scaledDotProductAttention(q, k, v, { dropout: this.training ? this.attentionDropout : 0 });
-    return this.drop.forward(this.proj.forward(y.transpose(1, 2).reshape([n, t, d])));
+    return this.drop.forward(this.proj.forward(y.transpose(1, 2).reshape([...x.shape])));
+  }
+
+  /** How much each token takes of each, without dropout: [n, heads, t, t] */
+  weights(x: Tensor): Tensor {
+    const [q, k] = this.split(x);
+    return q
+      .matmul(k.transpose(2, 3))
+      .mul(q.shape.at(-1)! ** -0.5)
+      .softmax(3);
   }
 }
 
@@ -173,6 +201,8 @@ export interface VisionTransformerOptions extends ModelOptions {
   attentionDropout?: number;
   /** Probability that the last block's branches are left out; it grows from 0 at the first. Default 0. */
   stochasticDepth?: number;
+  /** Takes pictures of other sizes than imageSize, too: the positions are interpolated (bicubic, as in timm). Default false. */
+  dynamicImageSize?: boolean;
 }
 
 /**
@@ -210,6 +240,7 @@ export class VisionTransformer extends Module {
     dropout = 0,
     attentionDropout = 0,
     stochasticDepth = 0,
+    dynamicImageSize = false,
     ...rest
   }: VisionTransformerOptions = {}) {
     super();
@@ -219,7 +250,7 @@ export class VisionTransformer extends Module {
       throw new RangeError(`VisionTransformer: expected heads that divide dim ${dim}, got ${heads}`);
     if (pool !== "token" && pool !== "mean")
       throw new RangeError(`VisionTransformer: expected pool to be "token" or "mean", got ${JSON.stringify(pool)}`);
-    const patchEmbed = new PatchEmbed("VisionTransformer", imageSize, patch, inChannels, dim);
+    const patchEmbed = new PatchEmbed("VisionTransformer", imageSize, patch, inChannels, dim, dynamicImageSize);
     this.clsToken = pool === "token" ? parameter(() => zeros([1, 1, dim])) : null;
     this.posEmbed = parameter(() => zeros([1, patchEmbed.patches + (this.clsToken ? 1 : 0), dim]));
     this.patchEmbed = patchEmbed;
@@ -254,10 +285,44 @@ export class VisionTransformer extends Module {
 
   /** The tokens behind the last block: [n, c, s, s] to [n, tokens, dim], the class token first */
   tokens(x: Tensor): Tensor {
+    return this.blocks.forward(this.#embedded(x));
+  }
+
+  /**
+   * What each block's heads attend to, rows of weights that sum to 1: one [n, heads, tokens, tokens] a block, the class
+   * token first. explain.attentionRollout() makes one map of them.
+   */
+  attentionMaps(x: Tensor): Tensor[] {
+    let y = this.#embedded(x);
+    return [...this.blocks].map((block) => {
+      const { attn, norm1 } = block as TransformerBlock;
+      const weights = attn.weights(norm1.forward(y));
+      y = block.forward(y);
+      return weights;
+    });
+  }
+
+  /** Patches and class token with their positions. */
+  #embedded(x: Tensor): Tensor {
     const patches = this.patchEmbed.forward(x);
     const [n, , d] = patches.shape as [number, number, number];
     const all = this.clsToken ? cat([this.clsToken.expand([n, 1, d]), patches], 1) : patches;
-    return this.blocks.forward(this.posDrop.forward(all.add(this.posEmbed)));
+    return this.posDrop.forward(all.add(this.#positions(x.shape[2]!, x.shape[3]!)));
+  }
+
+  /** posEmbed, its grid of patches resized to that of a picture of h x w: [1, tokens, d] */
+  #positions(h: number, w: number): Tensor {
+    const { imageSize, patch } = this.patchEmbed;
+    if (h === imageSize && w === imageSize) return this.posEmbed;
+    const own = this.clsToken ? 1 : 0;
+    const [side, d] = [imageSize / patch, this.posEmbed.shape[2]!];
+    const grid = this.posEmbed
+      .slice(null, [own, own + side * side])
+      .transpose(1, 2)
+      .reshape([1, d, side, side]);
+    const size = [h / patch, w / patch];
+    const resized = interpolate(grid, { size, mode: "bicubic", antialias: true }).flatten(2).transpose(1, 2);
+    return own ? cat([this.posEmbed.slice(null, [0, 1]), resized], 1) : resized;
   }
 }
 

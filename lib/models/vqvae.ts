@@ -186,11 +186,21 @@ export class VQVAE extends Module {
 
   /** Pictures [n, c, h, w] with sides that are multiples of 2^stages. */
   forward(x: Tensor): VqvaeOutput {
+    const { z, ids, loss } = this.quantizer.forward(this.toLatents(x));
+    return { y: this.decoder.forward(z), ids, loss };
+  }
+
+  /** Codes [n, latent, h / 2^stages, w / 2^stages] before the table: what diffusion.LatentDiffusion diffuses. */
+  toLatents(x: Tensor): Tensor {
     const [c, unit] = [this.#channels, this.#unit];
     const fits = x.ndim === 4 && x.shape[1] === c && x.shape[2]! % unit === 0 && x.shape[3]! % unit === 0;
     expect(fits, "VQVAE", `pictures [n,${c},h,w] with sides that are multiples of ${unit}`, show(x.shape));
-    const { z, ids, loss } = this.quantizer.forward(this.encoder.forward(x));
-    return { y: this.decoder.forward(z), ids, loss };
+    return this.encoder.forward(x);
+  }
+
+  /** Codes to their nearest rows and on to pictures, before any sigmoid. */
+  fromLatents(z: Tensor): Tensor {
+    return this.decoder.forward(this.quantizer.forward(z).z);
   }
 
   /** Rows by their numbers [n, h, w] to pictures, before any sigmoid. */

@@ -3,21 +3,31 @@
  *
  * Second order: alphas follow the gradient behind a step of the weights, w' = w - xi dL_train; its second derivative is taken
  * by a difference of two gradients, as in the paper (equation 8).
+ *
+ * Left running, alphas may come to prefer skips everywhere (Zela et al., "Understanding and robustifying differentiable
+ * architecture search", 2019). What helps: fewer steps, a warm-up, second order, more weight decay of alphas.
  */
 import { grad } from "../autograd.js";
+import { capture } from "../capture.js";
 import { expect } from "../errors.js";
 import { noGrad } from "../graph.js";
-import { scope } from "../memory.js";
+import { tensor } from "../ops/create.js";
 import { crossEntropy } from "../ops/losses/classes.js";
 import { Adam, clipGradNorm, SGD } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
+import { type Batches, endless } from "./batches.js";
 import type { SuperNetwork } from "./network.js";
 import type { Genotype } from "./space.js";
 
 /** Options of darts(). */
 export interface DartsOptions {
-  /** Of the weights; one of alphas before each. */
+  /** Of the weights; one of alphas before each, but for the first `warmup`. */
   steps: number;
+  /**
+   * Steps of the weights alone, at first: operations without weights are as good at once as they will ever be, and may win
+   * where alphas learn before the convolutions do (Xu et al., "PC-DARTS", 2019, begin so). Default 0.
+   */
+  warmup?: number;
   /** 1: alphas see the weights as they are; 2: behind their next step. Default 1. */
   order?: 1 | 2;
   /** Of the weights (SGD, momentum 0.9), falling to 0.001 by a cosine. Default 0.025. */
@@ -40,12 +50,9 @@ export interface DartsOptions {
 export interface DartsLosses {
   /** Of the weights' batch. */
   train: number;
-  /** Of the alphas' batch. */
+  /** Of the alphas' batch; NaN during the warm-up. */
   validation: number;
 }
-
-/** Batches [pictures, labels], as often as they are asked for. */
-export type Batches = AsyncIterable<readonly Tensor[]>;
 
 /** What darts() found. */
 export interface DartsResult {
@@ -53,18 +60,6 @@ export interface DartsResult {
   genotype: Genotype;
   /** Of the last step. */
   losses: DartsLosses;
-}
-
-/** A loader's batches again and again. */
-async function* endless(source: Batches): AsyncGenerator<readonly Tensor[], never, undefined> {
-  for (;;) {
-    let any = false;
-    for await (const batch of source) {
-      any = true;
-      yield batch;
-    }
-    if (!any) throw new Error("darts: expected loaders with batches, got none");
-  }
 }
 
 /**
@@ -79,6 +74,7 @@ export async function darts(
   validation: Batches,
   {
     steps,
+    warmup = 0,
     order = 1,
     lr = 0.025,
     weightDecay = 3e-4,
@@ -90,47 +86,69 @@ export async function darts(
   }: DartsOptions,
 ): Promise<DartsResult> {
   expect(Number.isSafeInteger(steps) && steps >= 1, "darts", "steps from 1 up", `${steps}`);
+  const fits = Number.isSafeInteger(warmup) && warmup >= 0 && warmup < steps;
+  expect(fits, "darts", "warmup from 0 to steps - 1", `${warmup} of ${steps}`);
   expect(order === 1 || order === 2, "darts", "an order of 1 or 2", `${order}`);
   const weights = model.weights();
   const optimizer = new SGD(weights, { lr, momentum: 0.9, weightDecay });
   const alphaOptimizer = new Adam([model.alphas], { lr: alphaLr, betas: [0.5, 0.999], weightDecay: alphaWeightDecay });
-  const lossOf = ([x, y]: readonly Tensor[]) => crossEntropy(model.forward(x!), y!);
-  const [own, other] = [endless(train), endless(validation)];
-  let losses = { train: Number.NaN, validation: Number.NaN };
-  model.train();
-  for (let step = 1; step <= steps; step++) {
-    const rate = 0.001 + ((lr - 0.001) * (1 + Math.cos((Math.PI * (step - 1)) / steps))) / 2;
-    optimizer.paramGroups[0]!.lr = rate;
-    const [batch, held] = [(await own.next()).value, (await other.next()).value];
-    const both = scope(() => {
-      const value =
-        order === 1
-          ? firstOrder(model, () => lossOf(held))
-          : secondOrder(
-              model,
-              weights,
-              () => lossOf(batch),
-              () => lossOf(held),
-              rate,
-              weightDecay,
-            );
-      alphaOptimizer.step();
-      optimizer.zeroGrad();
-      const loss = lossOf(batch);
-      const slopes = grad(loss, weights);
-      weights.forEach((w, i) => {
-        w.grad = slopes[i]!;
-      });
-      clipGradNorm(weights, clipNorm);
-      optimizer.step();
-      return [loss.detach(), value] as const;
+  const lossOf = (x: Tensor, y: Tensor) => crossEntropy(model.forward(x), y);
+  const trainWeights = (x: Tensor, y: Tensor) => {
+    optimizer.zeroGrad();
+    const loss = lossOf(x, y);
+    const slopes = grad(loss, weights);
+    weights.forEach((w, i) => {
+      w.grad = slopes[i]!;
     });
-    for (const t of [...batch, ...held]) t.free();
-    const wanted = step % logEvery === 0 || step === steps;
-    const [a, b] = wanted ? await Promise.all(both.map((t) => t.item())) : [await both[0].item(), losses.validation];
-    losses = { train: a!, validation: b! };
-    for (const t of both) t.free();
-    if (wanted) await onStep?.(step, losses);
+    clipGradNorm(weights, clipNorm);
+    optimizer.step();
+    return loss;
+  };
+  const weightStep = capture(trainWeights);
+  const fullStep = capture((x: Tensor, y: Tensor, xHeld: Tensor, yHeld: Tensor, rate: Tensor) => {
+    alphaOptimizer.zeroGrad();
+    const validation =
+      order === 1
+        ? firstOrder(model, () => lossOf(xHeld, yHeld))
+        : secondOrder(
+            model,
+            weights,
+            () => lossOf(x, y),
+            () => lossOf(xHeld, yHeld),
+            rate,
+            weightDecay,
+          );
+    alphaOptimizer.step();
+    return { train: trainWeights(x, y), validation };
+  });
+  const [own, other] = [endless("darts", train), endless("darts", validation)];
+  const losses = { train: Number.NaN, validation: Number.NaN };
+  model.train();
+  try {
+    for (let step = 1; step <= steps; step++) {
+      const rate = 0.001 + ((lr - 0.001) * (1 + Math.cos((Math.PI * (step - 1)) / steps))) / 2;
+      optimizer.paramGroups[0]!.lr = rate;
+      const [x, y] = (await own.next()).value;
+      const made: Tensor[] = [x, y];
+      let found: { train: Tensor; validation?: Tensor };
+      if (step <= warmup) found = { train: await weightStep(x, y) };
+      else {
+        const [xHeld, yHeld] = (await other.next()).value;
+        const rateBehind = tensor(rate);
+        made.push(xHeld, yHeld, rateBehind);
+        found = await fullStep(x, y, xHeld, yHeld, rateBehind);
+      }
+      if (step % logEvery === 0 || step === steps) {
+        losses.train = await found.train.item();
+        if (found.validation) losses.validation = await found.validation.item();
+        await onStep?.(step, { ...losses });
+      }
+      for (const t of [...made, ...Object.values(found)]) t.free();
+    }
+  } finally {
+    weightStep.free();
+    fullStep.free();
+    await Promise.all([own, other].map((batches) => batches.return(undefined as never)));
   }
   return { genotype: await model.genotype(), losses };
 }
@@ -148,7 +166,7 @@ export function secondOrder(
   weights: Tensor[],
   train: () => Tensor,
   validation: () => Tensor,
-  rate: number,
+  rate: number | Tensor,
   weightDecay: number,
   difference = 0.01, // length of the way that the gradients are compared over, as in the paper
 ): Tensor {

@@ -1,5 +1,7 @@
 /** Architecture search, as users import it: `import { nas } from "napier"`. */
-export { type Batches, type DartsLosses, type DartsOptions, type DartsResult, darts } from "./darts.js";
+export { type AloneOptions, accuracy, type Classifier, trainAlone } from "./alone.js";
+export type { Batches } from "./batches.js";
+export { type DartsLosses, type DartsOptions, type DartsResult, darts } from "./darts.js";
 export { CellNetwork, type CellNetworkOptions, SuperNetwork } from "./network.js";
 export {
   type Evaluate,

@@ -14,8 +14,9 @@ import { type Layer, Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/norm.js";
 import { type Parameter, parameter } from "../nn/parameter.js";
 import { zeros } from "../ops/create.js";
+import { batchNorm } from "../ops/norm.js";
 import type { Tensor } from "../tensor.js";
-import { checkGenotype, EDGES, type Genotype, layerOf, NODES, OPERATIONS } from "./space.js";
+import { checkGenotype, EDGES, type Genotype, layerOf, NODES, OPERATIONS, type Operation } from "./space.js";
 
 /** Options of the networks. */
 export interface CellNetworkOptions {
@@ -61,10 +62,10 @@ class Cell extends Module {
   }
 }
 
-function sumOfNodes(x: Tensor, along: (edge: number, from: Tensor) => Tensor): Tensor {
+function sumOfNodes(x: Tensor, along: (edge: number, from: Tensor, node: number) => Tensor): Tensor {
   const nodes: Tensor[] = [x];
   for (let to = 1; to < NODES; to++) {
-    const parts = EDGES.flatMap(([from, node], edge) => (node === to ? [along(edge, nodes[from]!)] : []));
+    const parts = EDGES.flatMap(([from, node], edge) => (node === to ? [along(edge, nodes[from]!, from)] : []));
     nodes.push(parts.reduce((a, b) => a.add(b)));
   }
   return nodes.at(-1)!;
@@ -139,23 +140,48 @@ export class CellNetwork extends Stacked<Cell> {
   }
 }
 
-/** A cell whose edges mix all operations. */
+/** A convolution of a mixed edge, behind the ReLU that its node's edges share. */
+class MixedConv extends Module {
+  readonly conv: Conv2d;
+  // Without weights of their own, so that no edge hides how much it counts (Liu et al. 2018).
+  readonly norm: BatchNorm2d;
+
+  constructor(channels: number, side: number) {
+    super();
+    this.conv = new Conv2d(channels, channels, side, { padding: (side - 1) / 2, bias: false });
+    this.norm = new BatchNorm2d(channels, { affine: false });
+  }
+
+  /** norm(conv(x)) weight + sum; both go along in the pass of the normalisation. */
+  forward(x: Tensor, weight: Tensor, sum: Tensor): Tensor {
+    const { runningMean, runningVar, numFeatures } = this.norm;
+    return batchNorm(this.conv.forward(x), runningMean, runningVar, weight.expand([numFeatures]), null, {
+      training: this.training,
+      residual: sum,
+    });
+  }
+}
+
+/** A cell whose edges mix all operations; what several edges of a node need, its ReLU and its mean, is computed once. */
 class MixedCell extends Module {
-  readonly edges: ModuleList<ModuleList<Layer>>;
+  readonly conv1x1: ModuleList<MixedConv>;
+  readonly conv3x3: ModuleList<MixedConv>;
 
   constructor(channels: number) {
     super();
-    // Without weights of their own, so that no edge hides how much it counts (Liu et al. 2018).
-    const all = () => new ModuleList(OPERATIONS.map((operation) => layerOf(operation, channels, false)));
-    this.edges = new ModuleList(EDGES.map(all));
+    this.conv1x1 = new ModuleList(EDGES.map(() => new MixedConv(channels, 1)));
+    this.conv3x3 = new ModuleList(EDGES.map(() => new MixedConv(channels, 3)));
   }
 
   forward(x: Tensor, weights: Tensor): Tensor {
-    return sumOfNodes(x, (edge, from) => {
-      const parts = OPERATIONS.flatMap((operation, i) =>
-        operation === "none" ? [] : [this.edges.at(edge).at(i).forward(from).mul(weights.slice(edge, i))],
-      );
-      return parts.reduce((a, b) => a.add(b));
+    const weightOf = (edge: number, operation: Operation) => weights.slice(edge, OPERATIONS.indexOf(operation));
+    const prepared: { relu: Tensor; mean: Tensor }[] = [];
+    return sumOfNodes(x, (edge, from, node) => {
+      prepared[node] ??= { relu: from.relu(), mean: layerOf("avgpool3x3", from.shape[1]!).forward(from) };
+      const { relu, mean } = prepared[node];
+      const plain = from.mul(weightOf(edge, "skip")).add(mean.mul(weightOf(edge, "avgpool3x3")));
+      const sum = this.conv1x1.at(edge).forward(relu, weightOf(edge, "conv1x1"), plain);
+      return this.conv3x3.at(edge).forward(relu, weightOf(edge, "conv3x3"), sum);
     });
   }
 }

@@ -7,8 +7,8 @@ import { expect } from "../errors.js";
 import { Stream } from "../tune/random.js";
 import { EDGES, type Genotype, OPERATIONS } from "./space.js";
 
-/** What a cell is worth: more is better. */
-export type Evaluate = (genotype: Genotype, trial: number) => number | Promise<number>;
+/** What a cell is worth, by a training of `steps` steps: more is better. */
+export type Evaluate = (genotype: Genotype, trial: number, steps: number) => number | Promise<number>;
 
 /** A cell that was looked at. */
 export interface Evaluated {
@@ -24,12 +24,16 @@ export interface SearchResult {
   best: Evaluated;
   /** In the order in which they were looked at. */
   history: Evaluated[];
+  /** Steps of training that it took, where evaluate() trains for as many as it is told. */
+  steps: number;
 }
 
 /** Options of both searches. */
 export interface NasOptions {
-  /** Cells to look at. Default 30. */
-  trials?: number;
+  /** Steps of training in all; trials are as many as they pay for. Default: 30 trials. */
+  steps?: number;
+  /** Steps that one cell is trained for. Default 100. */
+  stepsPerTrial?: number;
   /** Default 0. */
   seed?: number;
   /** Called and awaited behind each cell. */
@@ -56,27 +60,31 @@ function mutated(genotype: Genotype, stream: Stream): Genotype {
 async function run(
   op: string,
   evaluate: Evaluate,
-  { trials = 30, seed = 0, onTrial }: NasOptions,
+  { stepsPerTrial = 100, steps = 30 * stepsPerTrial, seed = 0, onTrial }: NasOptions,
   next: (history: readonly Evaluated[], stream: Stream) => Genotype,
 ): Promise<SearchResult> {
-  expect(Number.isSafeInteger(trials) && trials >= 1, op, "trials from 1 up", `${trials}`);
+  const whole = Number.isSafeInteger(stepsPerTrial) && stepsPerTrial >= 1;
+  expect(whole, op, "stepsPerTrial to be a whole number from 1 up", `${stepsPerTrial}`);
+  const enough = Number.isSafeInteger(steps) && steps >= stepsPerTrial;
+  expect(enough, op, "a whole number of steps, at least one trial's", `${steps} of ${stepsPerTrial} a trial`);
+  const trials = Math.floor(steps / stepsPerTrial);
   const history: Evaluated[] = [];
   for (let i = 0; i < trials; i++) {
     const genotype = next(history, new Stream(seed, i));
-    const score = await evaluate(genotype, i);
+    const score = await evaluate(genotype, i, stepsPerTrial);
     expect(typeof score === "number" && !Number.isNaN(score), op, "evaluate to answer a number", `${score}`);
     const evaluated = { genotype, score };
     history.push(evaluated);
     await onTrial?.(i, evaluated);
   }
-  return { best: history.reduce((a, b) => (b.score > a.score ? b : a)), history };
+  return { best: history.reduce((a, b) => (b.score > a.score ? b : a)), history, steps: trials * stepsPerTrial };
 }
 
 /**
  * Cells at random.
  *
  * @example
- * const { best } = await nas.randomSearch((cell) => cell.filter((o) => o === "conv3x3").length, { trials: 20 });
+ * const { best } = await nas.randomSearch((cell) => cell.filter((o) => o === "conv3x3").length, { steps: 2000, stepsPerTrial: 100 });
  */
 export const randomSearch = (evaluate: Evaluate, options: NasOptions = {}): Promise<SearchResult> =>
   run("randomSearch", evaluate, options, (_, stream) => randomGenotype(stream));

@@ -32,7 +32,7 @@ export const NODES = 4;
 /** A cell: one operation an edge, in the order of EDGES. */
 export type Genotype = readonly Operation[];
 
-/** @throws RangeError where it is not one known operation an edge */
+/** @throws ShapeError where it is not one known operation an edge */
 export function checkGenotype(op: string, genotype: Genotype): Genotype {
   const good = genotype.length === EDGES.length && genotype.every((o) => OPERATIONS.includes(o));
   expect(good, op, `${EDGES.length} operations of ${OPERATIONS.join(", ")}`, JSON.stringify(genotype));
@@ -46,24 +46,24 @@ class Zero extends Module {
   }
 }
 
-const reluConvNorm = (channels: number, side: number, affine: boolean): Layer =>
+const reluConvNorm = (channels: number, side: number): Layer =>
   new Sequential(
     new ReLU(),
     new Conv2d(channels, channels, side, { padding: (side - 1) / 2, bias: false }),
-    new BatchNorm2d(channels, { affine }),
+    new BatchNorm2d(channels),
   );
 
 /** An operation as a layer that keeps shapes. */
-export function layerOf(operation: Operation, channels: number, affine = true): Layer {
+export function layerOf(operation: Operation, channels: number): Layer {
   switch (operation) {
     case "none":
       return new Zero();
     case "skip":
       return new Identity();
     case "conv1x1":
-      return reluConvNorm(channels, 1, affine);
+      return reluConvNorm(channels, 1);
     case "conv3x3":
-      return reluConvNorm(channels, 3, affine);
+      return reluConvNorm(channels, 3);
     case "avgpool3x3":
       return new AvgPool2d(3, { stride: 1, padding: 1, countIncludePad: false });
   }

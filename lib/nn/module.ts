@@ -358,8 +358,11 @@ export abstract class Module {
   }
 
   /**
-   * A table of the modules inside: output shapes, parameters, FLOPs (of matrix products and convolutions, a multiply-add
-   * counts as two) and memory. Runs forward once on zeros, in eval mode, and leaves the module as it was.
+   * A table of the modules inside: output shapes, parameters, FLOPs (of matrix products, convolutions and attention, a
+   * multiply-add counts as two), results (bytes of all that forward makes: what training keeps at most), receptive field
+   * (pixels of a picture that a place depends on, rows x columns where they differ, without regard to the picture's edge;
+   * "all" behind attention, means over the picture and the like) and memory. Runs forward once on zeros, in eval mode,
+   * and leaves the module as it was. In shapesOnly() nothing is computed.
    *
    * @param inputShape with the batch: [1, 3, 32, 32]
    * @example

@@ -1,14 +1,16 @@
 /**
- * The table of Module.summary(): one forward on zeros, watched by hooks on every module and by an observer of kernels.
+ * The table of Module.summary(): one forward on zeros, watched by hooks on every module and by an observer of kernels, which
+ * counts FLOPs and the bytes of results and follows receptive fields (receptive.ts).
  */
 
 import { show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
-import { bindKernels, type DType, observers } from "../native.js";
+import { type Argument, bindKernels, type DType, observers } from "../native.js";
 import { zeros } from "../ops/create.js";
-import { checkShape, Tensor } from "../tensor.js";
+import { checkShape, type Storage, Tensor } from "../tensor.js";
 import type { Module } from "./module.js";
+import { ReceptiveFields, resultsOf } from "./receptive.js";
 
 /** Options of Module.summary(). */
 export interface SummaryOptions {
@@ -19,30 +21,53 @@ export interface SummaryOptions {
 interface Row {
   name: string;
   shapes: string;
-  outputBytes: number;
   flops: number;
+  /** Bytes of the results made inside. */
+  bytes: number;
+  field: string;
 }
 
 type Flops = (numbers: number[]) => number;
-// From the extents that the kernels take: GemmSize, Conv2dSize.
+// From the numbers that the kernels take: GemmSize, Conv2dSize, and behind four others AttentionSize.
 const convFlops: Flops = ([n, c, h, w, o, r, s, strideH, strideW, padH, padW, dilationH, dilationW, groups]) => {
   const p = Math.floor((h + 2 * padH - dilationH * (r - 1) - 1) / strideH) + 1;
   const q = Math.floor((w + 2 * padW - dilationW * (s - 1) - 1) / strideW) + 1;
   return 2 * n * o * p * q * (c / groups) * r * s;
 };
-const FLOPS: Record<string, Flops> = { gemm: ([batch, m, n, k]) => 2 * batch * m * n * k, conv2d: convFlops };
+const FLOPS: Record<string, Flops> = {
+  gemm: ([batch, m, n, k]) => 2 * batch * m * n * k,
+  conv2d: convFlops,
+  conv2dGradX: convFlops, // a transposed convolution
+  attention: ([, , , , batch, , t, s, d, dv]) => 2 * batch * t * s * (d + dv),
+};
 
-/** Runs `fn` and answers the FLOPs of the matrix products and convolutions in it so far, through the counter. */
-function counting(fn: (counted: () => number) => void): void {
-  let total = 0;
-  const observe = (op: string, args: readonly unknown[]) => {
-    total += FLOPS[op]?.(args.filter((a): a is number => typeof a === "number")) ?? 0;
+/** What the kernels of a forward come to so far. */
+interface Counted {
+  flops: number;
+  /** Of every result, each once. */
+  bytes: number;
+  fields: ReceptiveFields | null;
+}
+
+/** Runs `fn` while every kernel is counted; `known` are no results. */
+function counting(known: readonly Tensor[], fn: (counted: Counted) => void): void {
+  const counted: Counted = { flops: 0, bytes: 0, fields: null };
+  const seen = new WeakSet<Storage>(known.map((t) => t.storage));
+  const observe = (op: string, args: readonly Argument[]) => {
+    const { written, numbers } = resultsOf(op, args);
+    counted.flops += FLOPS[op]?.(numbers) ?? 0;
+    for (const t of written) {
+      if (seen.has(t.storage)) continue;
+      seen.add(t.storage);
+      counted.bytes += t.bytes;
+    }
+    counted.fields?.follow(op, args);
     return undefined;
   };
   observers.push(observe);
   bindKernels();
   try {
-    fn(() => total);
+    fn(counted);
   } finally {
     observers.splice(observers.indexOf(observe), 1);
     bindKernels();
@@ -64,6 +89,8 @@ function scaled(n: number, units: string[], step: number): string {
   return `${at === 0 ? n : n.toFixed(2)} ${units[at]}`;
 }
 const showBytes = (n: number): string => scaled(n, ["B", "KiB", "MiB", "GiB", "TiB"], 1024);
+const showField = (field: ReturnType<ReceptiveFields["of"]>): string =>
+  typeof field === "object" ? (field[0] === field[1] ? `${field[0]}` : field.join("x")) : (field ?? "-");
 const showFlops = (n: number): string => (n === 0 ? "-" : scaled(n, ["", "k", "M", "G", "T"], 1000).trim());
 
 export function summarize(
@@ -79,25 +106,39 @@ export function summarize(
   const rows = new Map<Module, Row>();
   let inputBytes = 0;
   let flops = 0;
+  let activations = 0;
+  let widest: readonly [name: string, field: string, stride: string] | null = null;
 
-  counting((counted) => {
+  counting([...parameters, ...root.buffers()], (counted) => {
     const undo: (() => void)[] = [];
     try {
+      let most = 0;
       for (const [name, m] of named) {
         const depth = name === "" ? 0 : name.split(".").length;
         const label = `${"  ".repeat(depth)}${name === "" ? "" : `${name.split(".").at(-1)}: `}${m.constructor.name}`;
-        const row: Row = { name: label, shapes: "(not called)", outputBytes: 0, flops: 0 };
+        const row: Row = { name: label, shapes: "(not called)", flops: 0, bytes: 0, field: "-" };
         rows.set(m, row);
         undo.push(
           m.registerForwardPreHook(() => {
-            row.flops -= counted();
+            row.flops -= counted.flops;
+            row.bytes -= counted.bytes;
             return undefined;
           }),
           m.registerForwardHook((_, __, output) => {
             const outputs = tensorsOf(output);
             row.shapes = outputs.map((t) => show(t.shape)).join(" ") || "-";
-            row.flops += counted();
-            if (m.children().length === 0) row.outputBytes += bytesOf(outputs);
+            row.flops += counted.flops;
+            row.bytes += counted.bytes;
+            const { fields } = counted;
+            if (!fields || outputs.length !== 1) return;
+            const field = fields.of(outputs[0]!);
+            row.field = showField(field);
+            if (typeof field !== "object") return;
+            const side = Math.max(...field);
+            const around = name === "" || widest?.[0].startsWith(`${name}.`);
+            if (side < most || (side === most && !around)) return;
+            most = side;
+            widest = [name, row.field, showField(fields.strideOf(outputs[0]!) ?? undefined)];
           }),
         );
       }
@@ -108,22 +149,25 @@ export function summarize(
             ? (inputShape as readonly Tensor[])
             : [zeros(inputShape as readonly number[], { dtype: dtype ?? parameters[0]?.dtype ?? "float32" })];
           inputBytes = bytesOf(inputs);
+          counted.bytes = 0;
+          if (inputs.length === 1 && inputs[0]!.ndim === 4) counted.fields = new ReceptiveFields(inputs[0]!);
           (root.forward as (...x: readonly Tensor[]) => unknown)(...inputs);
         }),
       );
-      flops = counted();
+      ({ flops, bytes: activations } = counted);
     } finally {
       for (const remove of undo) remove();
       named.forEach(([, m], i) => {
-        m.training = modes[i];
+        m.training = modes[i]!;
       });
     }
   });
 
-  const table = [["Module", "Output shape", "Parameters", "FLOPs"]];
-  for (const [m, row] of rows)
-    table.push([row.name, row.shapes, grouped(sizeOf(m.parameters())), showFlops(row.flops)]);
-  const activations = [...rows.values()].reduce((n, row) => n + row.outputBytes, 0);
+  const table = [["Module", "Output shape", "Parameters", "FLOPs", "Results", "Receptive field"]];
+  for (const [m, { name, shapes, flops, bytes, field }] of rows) {
+    const results = bytes === 0 ? "-" : showBytes(bytes);
+    table.push([name, shapes, grouped(sizeOf(m.parameters())), showFlops(flops), results, field]);
+  }
   const state = bytesOf(parameters) + bytesOf(root.buffers());
   const learned = sizeOf(parameters.filter((p) => p.requiresGrad));
   const rule = (lines: string[]): string => "-".repeat(Math.max(...lines.map((line) => line.length)));
@@ -134,8 +178,9 @@ export function summarize(
     ...lines.slice(1),
     rule(lines),
     `Parameters: ${grouped(sizeOf(parameters))} (${grouped(learned)} learned), buffers: ${grouped(sizeOf(root.buffers()))}`,
-    `FLOPs of products and convolutions: ${showFlops(flops)}`,
-    `Memory: input ${showBytes(inputBytes)}, outputs of layers ${showBytes(activations)}, parameters and buffers ${showBytes(state)}, together ${showBytes(inputBytes + activations + state)}`,
+    `FLOPs of products, convolutions and attention: ${showFlops(flops)}`,
+    ...(widest ? [`Receptive field: ${widest[1]} pixels, every ${widest[2]}, at ${widest[0] || "the end"}`] : []),
+    `Memory: input ${showBytes(inputBytes)}, activations ${showBytes(activations)}, parameters and buffers ${showBytes(state)}, together ${showBytes(inputBytes + activations + state)}`,
   ].join("\n");
 }
 

@@ -6,7 +6,9 @@ import { expect, ShapeError, show } from "../errors.js";
 import { record } from "../graph.js";
 import { k } from "../native.js";
 import { empty, sizeOfShape, type Tensor } from "../tensor.js";
+import { mul } from "./arithmetic.js";
 import { broadcastShapes, expectActivation, expectFloat, expectSameDType } from "./common.js";
+import { zeros } from "./create.js";
 import { sumTo } from "./reduce.js";
 import { reluGradient } from "./reluGradient.js";
 import { expand, reshape } from "./shape.js";
@@ -23,102 +25,93 @@ interface Gemm {
   batchB: boolean;
 }
 
-/** y[batch, m, n], seen as `shape`, = a b (+ bias[n]) with either operand stored transposed. */
+/** What becomes of the product a b as it is written: relu(alpha a b + beta c). */
+interface After {
+  /** Of the record and of what its gradients raise. Default "matmul". */
+  op?: string;
+  alpha?: number;
+  beta?: number;
+  relu?: boolean;
+}
+
+/** How the kernel reads the addend c of [batch, m, n]: its steps from one matrix and from one row to the next, or null. */
+function addendSteps(shape: readonly number[], { batch, m, n }: Gemm): { strideC: number; rowC: number } | null {
+  const [rows, cols] = [shape.at(-2) ?? 1, shape.at(-1) ?? 1];
+  const matrices = sizeOfShape(shape.slice(0, -2));
+  if (cols !== n || (rows !== 1 && rows !== m) || (matrices !== 1 && matrices !== batch)) return null;
+  return { strideC: matrices === 1 ? 0 : rows * n, rowC: rows === 1 ? 0 : n };
+}
+
+/**
+ * y[batch, m, n], seen as `shape`, = relu(alpha a b + beta c) with either operand stored transposed. c is one that addendSteps
+ * knows; at beta 0 nothing of it is read.
+ */
 function gemm(
   a: Tensor,
   b: Tensor,
-  bias: Tensor | null,
+  c: Tensor | null,
   s: Gemm,
   shape: readonly number[] = [s.batch, s.m, s.n],
-  relu = false,
+  { op = "matmul", alpha = 1, beta = 1, relu = false }: After = {},
 ): Tensor {
   const y = empty(shape, a.dtype);
   const strideA = s.batchA ? s.m * s.k : 0;
   const strideB = s.batchB ? s.k * s.n : 0;
-  k.gemm(y, a, b, bias, s.batch, s.m, s.n, s.k, Number(s.transA), Number(s.transB), strideA, strideB, Number(relu));
-  const biasShape = bias?.shape;
-  return record(y, "matmul", { a, b, bias }, { a, b, y: relu ? y : null }, (given, { a, b, y }) => {
+  const { strideC, rowC } = c ? addendSteps(c.shape, s)! : { strideC: 0, rowC: 0 };
+  const sizes = [s.batch, s.m, s.n, s.k, Number(s.transA), Number(s.transB), strideA, strideB, strideC, rowC];
+  k.gemm(y, a, b, c, ...sizes, Number(relu), alpha, beta);
+  const cShape = c?.shape;
+  return record(y, op, { a, b, c }, { a, b, y: relu ? y : null }, (given, { a, b, y }) => {
     const dy = y ? reluGradient(given, y) : given;
+    // alpha times the product of two of a, b and dy; the gradient of an operand that all batches share is their sum.
+    const part = (left: Tensor, right: Tensor, sizes: Partial<Gemm>, own: boolean, like: readonly number[]): Tensor => {
+      const d = gemm(left, right, null, { ...s, ...sizes }, own ? like : undefined, { op, alpha });
+      return own ? d : reshape(sumTo(d, [1, d.shape[1]!, d.shape[2]!]), like);
+    };
     return {
-      a: () => {
-        const own = s.batchA ? a.shape : undefined;
-        // da = dy b^T; where a is stored transposed, da^T = b dy^T
-        const da = s.transA
-          ? gemm(
+      // da = dy b^T; where a is stored transposed, da^T = b dy^T
+      a: () =>
+        s.transA
+          ? part(
               b,
               dy,
-              null,
-              {
-                ...s,
-                m: s.k,
-                n: s.m,
-                k: s.n,
-                transA: s.transB,
-                transB: true,
-                batchA: s.batchB,
-                batchB: true,
-              },
-              own,
+              { m: s.k, n: s.m, k: s.n, transA: s.transB, transB: true, batchA: s.batchB, batchB: true },
+              s.batchA,
+              a.shape,
             )
-          : gemm(
+          : part(
               dy,
               b,
-              null,
-              {
-                ...s,
-                m: s.m,
-                n: s.k,
-                k: s.n,
-                transA: false,
-                transB: !s.transB,
-                batchA: true,
-                batchB: s.batchB,
-              },
-              own,
-            );
-        return own ? da : reshape(sumTo(da, [1, da.shape[1]!, da.shape[2]!]), a.shape);
-      },
-      b: () => {
-        const own = s.batchB ? b.shape : undefined;
-        // db = a^T dy; where b is stored transposed, db^T = dy^T a
-        const db = s.transB
-          ? gemm(
+              { m: s.m, n: s.k, k: s.n, transA: false, transB: !s.transB, batchA: true, batchB: s.batchB },
+              s.batchA,
+              a.shape,
+            ),
+      // db = a^T dy; where b is stored transposed, db^T = dy^T a
+      b: () =>
+        s.transB
+          ? part(
               dy,
               a,
-              null,
-              {
-                ...s,
-                m: s.n,
-                n: s.k,
-                k: s.m,
-                transA: true,
-                transB: s.transA,
-                batchA: true,
-                batchB: s.batchA,
-              },
-              own,
+              { m: s.n, n: s.k, k: s.m, transA: true, transB: s.transA, batchA: true, batchB: s.batchA },
+              s.batchB,
+              b.shape,
             )
-          : gemm(
+          : part(
               a,
               dy,
-              null,
-              {
-                ...s,
-                m: s.k,
-                n: s.n,
-                k: s.m,
-                transA: !s.transA,
-                transB: false,
-                batchA: s.batchA,
-                batchB: true,
-              },
-              own,
-            );
-        return own ? db : reshape(sumTo(db, [1, db.shape[1]!, db.shape[2]!]), b.shape);
-      },
-      bias: biasShape ? () => sumTo(dy, biasShape) : null,
+              { m: s.k, n: s.n, k: s.m, transA: !s.transA, transB: false, batchA: s.batchA, batchB: true },
+              s.batchB,
+              b.shape,
+            ),
+      c: cShape ? () => addendGradient(dy, beta, cShape) : null,
     };
   });
+}
+
+function addendGradient(dy: Tensor, beta: number, shape: readonly number[]): Tensor {
+  if (beta === 0) return zeros(shape, { dtype: dy.dtype });
+  const sum = sumTo(dy, shape);
+  return beta === 1 ? sum : mul(sum, beta);
 }
 
 /** Options of matmul. */
@@ -145,7 +138,7 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
   if (a.ndim === 2 && b.ndim === 2) {
     const [m, inner] = transA ? [a.shape[1]!, a.shape[0]!] : [a.shape[0]!, a.shape[1]!];
     const [innerB, n] = transB ? [b.shape[1]!, b.shape[0]!] : [b.shape[0]!, b.shape[1]!];
-    if (inner !== innerB) refuse(a, b, transA, transB, inner, innerB);
+    if (inner !== innerB) refuse("matmul", a, b, transA, transB, inner, innerB);
     return gemm(a, b, null, { batch: 1, m, n, k: inner, transA, transB, batchA: true, batchB: true }, [m, n]);
   }
   const left = a.ndim === 1 ? reshape(a, transA ? [a.size, 1] : [1, a.size]) : a;
@@ -156,7 +149,7 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
   };
   const [m, inner] = matrix(left, transA);
   const [innerB, n] = matrix(right, transB);
-  if (inner !== innerB) refuse(a, b, transA, transB, inner, innerB);
+  if (inner !== innerB) refuse("matmul", a, b, transA, transB, inner, innerB);
 
   const batch = broadcastShapes("matmul", left.shape.slice(0, -2), right.shape.slice(0, -2));
   const count = sizeOfShape(batch);
@@ -176,9 +169,52 @@ export function matmul(a: Tensor, b: Tensor, { transA = false, transB = false }:
     : gemm(pa, pb, null, { batch: count, m, ...sides, batchA, batchB }, shape);
 }
 
-function refuse(a: Tensor, b: Tensor, transA: boolean, transB: boolean, inner: number, innerB: number): never {
+function refuse(
+  op: string,
+  a: Tensor,
+  b: Tensor,
+  transA: boolean,
+  transB: boolean,
+  inner: number,
+  innerB: number,
+): never {
   const shown = `${show(a.shape)}${transA ? "^T" : ""} x ${show(b.shape)}${transB ? "^T" : ""}`;
-  throw new ShapeError(`matmul: expected inner dimensions that agree, got ${shown} (${inner} and ${innerB})`);
+  throw new ShapeError(`${op}: expected inner dimensions that agree, got ${shown} (${inner} and ${innerB})`);
+}
+
+/** Options of addmm, baddbmm and addmv. */
+export interface AddProductOptions {
+  /** Weight of the addend: beta x + alpha a b; at 0 it counts for nothing, NaN included. Default 1. */
+  beta?: number;
+  /** Weight of the product. Default 1. */
+  alpha?: number;
+}
+
+/**
+ * @internal beta x + alpha a b in one kernel call: of [m, k] and [k, n] or [k], or of [batch, m, k] and [batch, k, n], which
+ * `op` has seen to. x broadcasts to the product.
+ */
+export function addProduct(op: string, x: Tensor, a: Tensor, b: Tensor, options: AddProductOptions): Tensor {
+  const { beta = 1, alpha = 1 } = options;
+  for (const [name, weight] of Object.entries({ beta, alpha }))
+    expect(typeof weight === "number", op, `a number for ${name}`, `${weight}`);
+  expectFloat(op, a);
+  expectSameDType(op, a, b);
+  expectSameDType(op, a, x);
+  const vector = b.ndim === 1;
+  const batch = a.ndim === 3 ? a.shape[0]! : 1;
+  const [m, inner] = a.shape.slice(-2) as [number, number];
+  const [innerB, n] = vector ? [b.size, 1] : (b.shape.slice(-2) as [number, number]);
+  if (inner !== innerB) refuse(op, a, b, false, false, inner, innerB);
+  const shape = [...a.shape.slice(0, -1), ...(vector ? [] : [n])];
+  if (show(broadcastShapes(op, x.shape, shape)) !== show(shape))
+    throw new ShapeError(`${op}: expected an addend that broadcasts to ${show(shape)}, got ${show(x.shape)}`);
+  // a b of a vector is the row b^T a^T, so x is one too.
+  const [p, q] = vector ? [b, a] : [a, b];
+  const extents = vector ? { m: 1, n: m } : { m, n };
+  const s: Gemm = { batch, ...extents, k: inner, transA: false, transB: vector, batchA: true, batchB: true };
+  const c = addendSteps(x.shape, s) ? x : expand(x, shape); // what the kernel cannot repeat is written out
+  return gemm(p, q, c, s, shape, { op, alpha, beta });
 }
 
 /** Options of linear. */
@@ -216,6 +252,6 @@ export function linear(
     bias,
     { batch: 1, m: sizeOfShape(lead), n, k: inner, transA: false, transB: true, batchA: true, batchB: true },
     [...lead, n],
-    activation === "relu",
+    { relu: activation === "relu" },
   );
 }

@@ -7,8 +7,7 @@ import { add, mul } from "./arithmetic.js";
 import { roll } from "./arrange.js";
 import { broadcastShapes, expectFloat, normalizeAxis } from "./common.js";
 import { eye } from "./create.js";
-import { matmul } from "./matmul.js";
-
+import { type AddProductOptions, addProduct, matmul } from "./matmul.js";
 import { expand, permute, reshape } from "./shape.js";
 
 function expectRanks(op: string, a: Tensor, rankA: number, b: Tensor, rankB: number): void {
@@ -27,10 +26,14 @@ export function mm(a: Tensor, b: Tensor): Tensor {
   return matmul(a, b);
 }
 
+function expectBatches(op: string, a: Tensor, b: Tensor): void {
+  expectRanks(op, a, 3, b, 3);
+  expect(a.shape[0] === b.shape[0], op, "as many matrices on both sides", `${show(a.shape)} and ${show(b.shape)}`);
+}
+
 /** a b of each pair of matrices: [batch, m, k] and [batch, k, n] give [batch, m, n]; batches don't broadcast. */
 export function bmm(a: Tensor, b: Tensor): Tensor {
-  expectRanks("bmm", a, 3, b, 3);
-  expect(a.shape[0] === b.shape[0], "bmm", "as many matrices on both sides", `${show(a.shape)} and ${show(b.shape)}`);
+  expectBatches("bmm", a, b);
   return matmul(a, b);
 }
 
@@ -49,36 +52,22 @@ export function dot(a: Tensor, b: Tensor): Tensor {
 /** dot(): of real numbers the same. */
 export const vdot = (a: Tensor, b: Tensor): Tensor => dot(a, b);
 
-/** Options of addmm, baddbmm and addmv. */
-export interface AddProductOptions {
-  /** Weight of the addend: beta x + alpha a b; at 0 it counts for nothing, NaN included. Default 1. */
-  beta?: number;
-  /** Weight of the product. Default 1. */
-  alpha?: number;
-}
-
-function addProduct(op: string, x: Tensor, product: Tensor, { beta = 1, alpha = 1 }: AddProductOptions): Tensor {
-  if (show(broadcastShapes(op, x.shape, product.shape)) !== show(product.shape))
-    throw new ShapeError(`${op}: expected an addend that broadcasts to ${show(product.shape)}, got ${show(x.shape)}`);
-  const scaled = alpha === 1 ? product : mul(product, alpha);
-  return beta === 0 ? scaled : add(beta === 1 ? x : mul(x, beta), scaled);
-}
-
 /** beta x + alpha a b of matrices; x broadcasts. */
 export function addmm(x: Tensor, a: Tensor, b: Tensor, options: AddProductOptions = {}): Tensor {
   expectRanks("addmm", a, 2, b, 2);
-  return addProduct("addmm", x, matmul(a, b), options);
+  return addProduct("addmm", x, a, b, options);
 }
 
 /** beta x + alpha a b of batches of matrices; x broadcasts. */
 export function baddbmm(x: Tensor, a: Tensor, b: Tensor, options: AddProductOptions = {}): Tensor {
-  return addProduct("baddbmm", x, bmm(a, b), options);
+  expectBatches("baddbmm", a, b);
+  return addProduct("baddbmm", x, a, b, options);
 }
 
 /** beta x + alpha a b of a matrix and a vector; x broadcasts. */
 export function addmv(x: Tensor, a: Tensor, b: Tensor, options: AddProductOptions = {}): Tensor {
   expectRanks("addmv", a, 2, b, 1);
-  return addProduct("addmv", x, matmul(a, b), options);
+  return addProduct("addmv", x, a, b, options);
 }
 
 /**

@@ -340,7 +340,7 @@ export class DiffusionTrainer {
   /**
    * Samples [n, ...], decoded, by the averaged weights. Resolves when they are computed.
    *
-   * @throws (rejects) ShapeError for labels or a condition that are not n; Error before the shape of x is known
+   * @throws (rejects) ShapeError for labels or a condition that are not n, or labels out of range; Error before the shape of x is known
    */
   async sample(
     n: number,
@@ -368,6 +368,8 @@ export class DiffusionTrainer {
       labels ?? (classes !== null && condition === null ? Array.from({ length: n }, (_, i) => i % classes) : null);
     expect(given === null || condition === null, name, "labels or a condition", "both");
     expect(given === null || given.length === n, name, `${n} labels`, `${given?.length}`);
+    const wrong = given?.find((label) => !Number.isSafeInteger(label) || label < 0 || label >= (classes ?? 2 ** 31));
+    expect(wrong === undefined, name, `labels from 0 to ${(classes ?? 2 ** 31) - 1}`, `${wrong}`);
     expect(
       condition === null || condition.shape[0] === n,
       name,
@@ -386,12 +388,10 @@ export class DiffusionTrainer {
           const options = { sampler, steps, guidance, eta, clip: this.#clip, condition: part, generator };
           const z = await this.process.sample((x, t, c) => network.forward(x, t, c), [to - from, ...shape], options);
           part?.free();
-          if (!this.#decode) parts.push(z);
-          else {
-            const decode = this.#decode;
-            parts.push(scope(() => noGrad(() => decode(z))));
-            z.free();
-          }
+          const decode = this.#decode;
+          const x = decode ? scope(() => noGrad(() => decode(z))) : z;
+          parts.push(x);
+          if (x !== z) z.free();
           await addon.settled();
         }
       });

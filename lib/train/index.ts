@@ -55,6 +55,25 @@ export type {
   TrainerOptions,
 } from "./options.js";
 export { type GridOptions, imageGridPng, saveImageGrid } from "./pictures.js";
+export {
+  type FeatureModel,
+  type Features,
+  featuresOf,
+  type KnnProbeOptions,
+  knnProbe,
+  type LinearProbe,
+  type LinearProbeOptions,
+  linearProbe,
+  type ProbeScores,
+  probe,
+} from "./probes.js";
 export type { FitRun } from "./run.js";
+export {
+  type SelfSupervisedEvent,
+  type SelfSupervisedFitOptions,
+  type SelfSupervisedModel,
+  type SelfSupervisedOptions,
+  SelfSupervisedTrainer,
+} from "./selfSupervised.js";
 export type { TimeBin } from "./timeBins.js";
 export { Trainer } from "./trainer.js";

@@ -21,11 +21,12 @@ export function table(study: Study): string {
   return all.map((row) => row.map((cell, i) => cell.padStart(widths[i]!)).join("  ")).join("\n");
 }
 
-const CHART = { width: 640, height: 320, left: 60, right: 60, top: 30, bottom: 40 };
+const CHART = { axis: 90, height: 320, left: 60, right: 60, top: 30, bottom: 40 }; // axis: from one to the next, at least
 
 export function parallelCoordinates(study: Study): string {
-  const { width, height, left, right, top, bottom } = CHART;
+  const { axis: between, height, left, right, top, bottom } = CHART;
   const names = Object.keys(study.space);
+  const width = Math.max(640, left + right + between * names.length);
   const ranked = study.ranked;
   const scores = ranked.map((t) => t.score!);
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
@@ -65,6 +66,7 @@ export function parallelCoordinates(study: Study): string {
   ];
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">` +
+    `<title>${ranked.length} trials, a line each through its parameters to its score; the best in orange</title>` +
     `${lines.join("")}${axes.join("")}</svg>`
   );
 }

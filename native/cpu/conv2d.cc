@@ -147,7 +147,7 @@ void conv2d(T* y, const T* x, const T* w, const T* b, const Conv2dSize& d, int64
     own.x += g * cg * d.h * d.w;
     Target<T> to{y + g * og * pq, pq, pq, d.o * pq};
     to.rowBias = b ? b + g * og : nullptr;
-    to.relu = relu;
+    to.after.relu = relu;
     multiplyColumns<T>(og, k, d.n * pq, MatrixA<T, Along::rows>{w + g * og * k, k}, own, to);
   });
 }

@@ -1,5 +1,5 @@
-// Matrix multiplication. 2 m n k FLOPs; reads a and b once from memory, and twice more from the caches (packing, then
-// the panels), for m and n well above the tile sizes of gemm.h.
+// Matrix multiplication: y = relu(alpha a b + beta c). 2 m n k FLOPs; reads a and b once from memory, and twice more from
+// the caches (packing, then the panels), for m and n well above the tile sizes of gemm.h.
 //
 //   up to 8 columns or rows            gemv.h: the speed of reading the matrix
 //   up to 2 million multiply-adds      A and whole panels of B where they stand, no threads; batches of them in parallel
@@ -37,6 +37,9 @@ static void smallProduct(const Target<T>& c, const T* a, const T* b, int64_t m, 
   }
 }
 
+// Elements of A that stay in an L2 of 1 MB beside a tile's B: 640 KB.
+template <class T> constexpr int64_t nearMost = (int64_t(640) << 10) / int64_t(sizeof(T));
+
 // One product; a and b in their given order.
 template <class T, Along alongA, Along alongB>
 static void matrixMatrix(const Target<T>& c, const T* a, const T* b, int64_t m, int64_t n, int64_t k) {
@@ -51,21 +54,24 @@ static void matrixMatrix(const Target<T>& c, const T* a, const T* b, int64_t m, 
     else if (m <= cut.tileRows) multiply<T, holdA, Hold::local>(m, n, k, left, right, c, cut);
     else multiply<T, holdA, Hold::shared>(m, n, k, left, right, c, cut);
   };
-  // Packing rows of A is not worth it for few columns, unless its rows are so spaced that a panel's fall into one set
-  // of an L1 of 4 KB a way.
+  // Packing rows of A is not worth it for few columns, nor where all of A stays in L2 beside a tile's B (and threads on
+  // cores of their own would read what another has just written), unless its rows are so spaced that a panel's fall into
+  // one set of an L1 of 4 KB a way.
   int64_t spacing = k * int64_t(sizeof(T)) % 4096, sharing = panelRows * (spacing ? spacing & -spacing : 4096) / 4096;
   if constexpr (alongA == Along::rows)
-    if (n <= 128 && sharing <= 6) return run(std::integral_constant<Hold, Hold::direct>());
+    if ((n <= 128 || m * k <= nearMost<T>) && sharing <= 6) return run(std::integral_constant<Hold, Hold::direct>());
   if (n <= cut.tileCols) run(std::integral_constant<Hold, Hold::local>());
   else run(std::integral_constant<Hold, Hold::shared>());
 }
 
 template <class T>
-void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size, int64_t relu) {
+void gemm(T* y, const T* a, const T* b, const T* c, const GemmSize& size, int64_t relu, double alpha, double beta) {
   GemmSize s = size;
   if (s.batch == 0 || s.m == 0 || s.n == 0) return;
+  if (beta == 0) c = nullptr; // so what is NaN there does not count
   // A batch of rows against one matrix is one product.
-  if (s.batch > 1 && s.strideB == 0 && s.strideA != 0 && !s.transA) s.m *= s.batch, s.batch = 1;
+  if (s.batch > 1 && s.strideB == 0 && s.strideA != 0 && !s.transA && (!c || (s.strideC == 0) == (s.rowC == 0)))
+    s.m *= s.batch, s.batch = 1;
   if (s.k == 0) s.transA = s.transB = 0;
   double macs = double(s.m) * double(s.n) * double(s.k);
   // Whether to take the path of gemv.h: packing the big matrix would cost more than its products.
@@ -75,20 +81,20 @@ void gemm(T* y, const T* a, const T* b, const T* bias, const GemmSize& size, int
   auto one = [&](int64_t e) {
     T* ye = y + e * s.m * s.n;
     const T *ae = a + e * s.strideA, *be = b + e * s.strideB;
-    Target<T> c{ye, s.n};
-    c.colBias = bias;
-    c.relu = relu;
+    After<T> after{relu != 0, T(alpha), T(beta), c ? c + e * s.strideC : nullptr, s.rowC};
+    Target<T> target{ye, s.n};
+    target.after = after;
     if (s.n <= fewMost && few(s.n, !s.transA, s.m)) {
-      Few<T> to{ye, s.n, 1, be, s.transB ? s.k : 1, s.transB ? 1 : s.n, bias, 0, 1, relu != 0};
+      Few<T> to{ye, s.n, 1, be, s.transB ? s.k : 1, s.transB ? 1 : s.n, after, s.rowC, 1};
       (s.transA ? fewByColumns<T> : fewByRows<T>)(to, s.n, ae, s.m, s.k);
     } else if (s.m <= fewMost && few(s.m, s.transB, s.n)) {
-      Few<T> to{ye, 1, s.n, ae, s.transA ? 1 : s.k, s.transA ? s.m : 1, bias, 1, 0, relu != 0};
+      Few<T> to{ye, 1, s.n, ae, s.transA ? 1 : s.k, s.transA ? s.m : 1, after, 1, s.rowC};
       (s.transB ? fewByRows<T> : fewByColumns<T>)(to, s.m, be, s.n, s.k);
     }
-    else if (s.transA && s.transB) matrixMatrix<T, Along::columns, Along::columns>(c, ae, be, s.m, s.n, s.k);
-    else if (s.transA) matrixMatrix<T, Along::columns, Along::rows>(c, ae, be, s.m, s.n, s.k);
-    else if (s.transB) matrixMatrix<T, Along::rows, Along::columns>(c, ae, be, s.m, s.n, s.k);
-    else matrixMatrix<T, Along::rows, Along::rows>(c, ae, be, s.m, s.n, s.k);
+    else if (s.transA && s.transB) matrixMatrix<T, Along::columns, Along::columns>(target, ae, be, s.m, s.n, s.k);
+    else if (s.transA) matrixMatrix<T, Along::columns, Along::rows>(target, ae, be, s.m, s.n, s.k);
+    else if (s.transB) matrixMatrix<T, Along::rows, Along::columns>(target, ae, be, s.m, s.n, s.k);
+    else matrixMatrix<T, Along::rows, Along::rows>(target, ae, be, s.m, s.n, s.k);
   };
   // Products worth 50 us and few of them: one after the other, each on all threads. Otherwise in parallel.
   if (s.batch < 8 && macs >= 2 * macsWorthwhile)

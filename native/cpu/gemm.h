@@ -114,7 +114,7 @@ INLINE void multiplyTile(const A& a, const B& b, const Target<T>& c, int64_t i0,
   do { // once for an empty k too: it writes the bias or zero
     int64_t depth = min(step, k1 - k), panelB = panelCols<T> * (depth + B::spareRows);
     Target<T> to = c;
-    to.relu = c.relu && k + depth >= k1;
+    if (k + depth < k1) to.after = {};
     static_assert(holdB == Hold::local || B::spareRows == 0);
     T* panelsB = packedB + (holdB == Hold::shared ? (k - k0) * strideB + colB * depth : 0);
     if (holdB == Hold::local) b.pack(panelsB, j0, j1, k, depth);
@@ -153,13 +153,13 @@ INLINE void writeSpans(const T* own, int64_t ldOwn, const Target<T>& c, int64_t 
         for (int64_t e = 0; e < run; e++) to[e] += from[e] + bias;
       else
         for (int64_t e = 0; e < run; e++) to[e] = from[e] + bias;
-      if (c.relu)
+      if (c.after.relu)
         for (int64_t e = 0; e < run; e++) to[e] = to[e] < T(0) ? T(0) : to[e];
       j += run;
     }
 }
 
-// Sums the partial results [parts, m, n] in order into c. transposed: c is [n, m].
+// Sums the partial results [parts, m, n] in order into c. transposed: c is [n, m], and has no addend.
 template <class T>
 INLINE void sumParts(const T* partial, int64_t parts, int64_t m, int64_t n, const Target<T>& c, bool transposed) {
   constexpr int64_t W = width<T>;
@@ -175,13 +175,18 @@ INLINE void sumParts(const T* partial, int64_t parts, int64_t m, int64_t n, cons
           sum += cols == W ? load(from) : loadPart(from, cols);
         }
         if (c.rowBias) sum += splat(c.rowBias[i]);
-        if (c.colBias) sum += loadPart(c.colBias + j, cols);
         T lanes[W];
-        store(lanes, sum);
-        if (c.add)
+        if (c.add) {
+          store(lanes, sum);
           for (int64_t e = 0; e < cols; e++) lanes[e] = to[e * step] + lanes[e];
-        if (c.relu) store(lanes, rectified(load(lanes)));
-        if (cols == W && step == 1) store(to, load(lanes));
+          sum = load(lanes);
+        }
+        const After<T>& after = c.after;
+        sum *= splat(after.alpha);
+        if (after.addend) sum += splat(after.beta) * loadPart(after.addend + i * after.ld + j, cols);
+        if (after.relu) sum = rectified(sum);
+        store(lanes, sum);
+        if (cols == W && step == 1) store(to, sum);
         else
           for (int64_t e = 0; e < cols; e++) to[e * step] = lanes[e];
       }
@@ -257,8 +262,8 @@ INLINE void multiply(int64_t m, int64_t n, int64_t k, const A& a, const B& b, co
         });
         Target<T> to = c;
         to.add = c.add || k0 > 0;
-        to.relu = c.relu && k1 == k;
-        if (k0 > 0) to.rowBias = to.colBias = nullptr;
+        if (k1 < k) to.after = {};
+        if (k0 > 0) to.rowBias = nullptr;
         int64_t rowTiles = ceilDiv(m1 - m0, cut.tileRows), tasks = rowTiles * ceilDiv(n1 - n0, cut.tileCols);
         parallel(tasks, worthwhile ? 1 : tasks, [&](int64_t begin, int64_t end) {
           Scratch<T> ownA(holdA == Hold::local ? cut.tileRows * step : holdA == Hold::panel ? panelRows * step : 1);

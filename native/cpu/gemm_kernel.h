@@ -32,6 +32,15 @@ template <class T> INLINE int64_t depthOf(int64_t k) {
 
 enum class Along { rows, columns }; // where the next element of a panel of A in k stands: beside, or a row further
 
+// What becomes of finished sums as they are written: relu(alpha sum + beta addend). alpha and addend are for targets
+// without spans.
+template <class T> struct After {
+  bool relu = false;
+  T alpha = 1, beta = 1;
+  const T* addend = nullptr; // of (i, j) at addend + i * ld + j
+  int64_t ld = 0;            // 0: one row for all
+};
+
 // Where a product goes: element (i, j) stands at data + i * ld + (j / span) * spanStride + j % span, so that one matrix
 // can cover the pictures of a batch. The first block in k writes (with the bias), the others add.
 template <class T> struct Target {
@@ -39,9 +48,8 @@ template <class T> struct Target {
   int64_t ld;
   int64_t span = INT64_MAX, spanStride = 0;
   const T* rowBias = nullptr; // one for each i
-  const T* colBias = nullptr; // one for each j
   bool add = false;           // adds from the first block on
-  bool relu = false;          // of the finished sums: by macro() at once, by what is in gemm.h after its last block in k
+  After<T> after = {};        // by macro() at once, by what is in gemm.h with its last block in k
 };
 
 // max(0, x), NaN where x is.
@@ -54,12 +62,12 @@ template <class T> INLINE T atLeast(T least, T x) { return least > x ? least : x
 // How a tile's sums are written.
 template <class T> struct Finish {
   const T* rowBias; // of the tile's first row, or null
-  const T* colBias;
-  int64_t last; // elements of the last vector
-  bool add, relu;
+  int64_t last;     // elements of the last vector
+  bool add;
+  After<T> after; // addend: of the tile's first element
 };
 
-// c[R, V vectors] = (c or bias) + sum over k of a[:, k] b[k, :]
+// c[R, V vectors] = (c or bias) + sum over k of a[:, k] b[k, :], and what finish.after says
 template <class T, int R, int V, Along along>
 [[gnu::noinline]] static void micro(int64_t depth, const T* a, int64_t lda, const T* b, int64_t ldb, T* c, int64_t ldc,
                                     const Finish<T>& finish) {
@@ -71,6 +79,11 @@ template <class T, int R, int V, Along along>
     for (int v = 0; v < V; v++) acc[i][v] = Vec<T>{};
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++) __builtin_prefetch(c + i * ldc, 1), __builtin_prefetch(c + i * ldc + V * W - 1, 1);
+  const After<T>& after = finish.after;
+  if (after.ld != 0)
+#pragma GCC unroll 1
+    for (int i = 0; i < R; i++)
+      __builtin_prefetch(after.addend + i * after.ld), __builtin_prefetch(after.addend + i * after.ld + V * W - 1);
   // Rows of A by one pointer for four of them: base + {0, 1, 2, 3} lda are addressing modes.
   constexpr int groups = along == Along::rows ? (R + 3) / 4 : 1;
   const T* row[groups];
@@ -108,11 +121,13 @@ template <class T, int R, int V, Along along>
         sum = (part(v) ? loadPart(old, last) : load(old)) + sum;
       });
     if (finish.rowBias) each([&](Vec<T>& sum, int i, int) { sum += finish.rowBias[i]; });
-    if (finish.colBias)
-      each([&](Vec<T>& sum, int, int v) {
-        sum += part(v) ? loadPart(finish.colBias + v * W, last) : load(finish.colBias + v * W);
+    if (after.alpha != T(1)) each([&](Vec<T>& sum, int, int) { sum *= splat(after.alpha); });
+    if (after.addend)
+      each([&](Vec<T>& sum, int i, int v) {
+        const T* from = after.addend + i * after.ld + v * W;
+        sum += splat(after.beta) * (part(v) ? loadPart(from, last) : load(from));
       });
-    if (finish.relu) each([&](Vec<T>& sum, int, int) { sum = rectified(sum); });
+    if (after.relu) each([&](Vec<T>& sum, int, int) { sum = rectified(sum); });
     each([&](Vec<T>& sum, int i, int v) {
       if (part(v)) storePart(c + i * ldc + v * W, sum, last);
       else store(c + i * ldc + v * W, sum);
@@ -141,12 +156,13 @@ INLINE void tile(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t 
                  const Target<T>& c, int64_t i, int64_t j, bool first) {
   int64_t vectors = ceilDiv(cols, width<T>), at = c.span == INT64_MAX ? j : j % c.span;
   T* to = c.data + i * c.ld + (c.span == INT64_MAX ? j : j / c.span * c.spanStride + at);
-  Finish<T> finish{first && c.rowBias ? c.rowBias + i : nullptr, first && c.colBias ? c.colBias + j : nullptr,
-                   cols - (vectors - 1) * width<T>, !first || c.add, c.relu};
+  Finish<T> finish{first && c.rowBias ? c.rowBias + i : nullptr, cols - (vectors - 1) * width<T>, !first || c.add,
+                   c.after};
+  if (c.after.addend) finish.after.addend += i * c.after.ld + j;
   Micro<T> kernel = microFor<T, along>(rows, vectors);
   if (at + cols <= c.span) return kernel(depth, a, lda, b, ldb, to, c.ld, finish);
   alignas(64) T own[panelRows * panelCols<T>];
-  kernel(depth, a, lda, b, ldb, own, panelCols<T>, {finish.rowBias, nullptr, width<T>, false, false});
+  kernel(depth, a, lda, b, ldb, own, panelCols<T>, {finish.rowBias, width<T>, false, {}});
   for (int64_t from = 0; from < cols;) {
     int64_t run = min(cols - from, c.span - at);
     for (int64_t r = 0; r < rows; r++) {
@@ -155,8 +171,7 @@ INLINE void tile(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t 
       for (int64_t e = 0; e < run; e++) {
         T sum = x[e];
         if (finish.add) sum = y[e] + sum;
-        if (finish.colBias) sum += finish.colBias[from + e];
-        y[e] = finish.relu && sum < T(0) ? T(0) : sum;
+        y[e] = c.after.relu && sum < T(0) ? T(0) : sum;
       }
     }
     from += run;

@@ -4,7 +4,7 @@
 //   columns beside each other        sums of scaled rows: a strip of all results in L1, some rows of the matrix at a
 //                                    time, cut in parts of k (whole rows are read in order), which are summed in order
 //
-// The matrix is big[r, k], whichever way it stands; y[r * yBig + f * yFew] = big[r, :] . few[f, :] (+ bias).
+// The matrix is big[r, k], whichever way it stands; y[r * yBig + f * yFew] = big[r, :] . few[f, :], and what `after` says.
 #pragma once
 #include "gemm_kernel.h"
 
@@ -17,14 +17,14 @@ template <class T> struct Few {
   int64_t yBig, yFew;
   const T* x; // few[f, k] at x + f * stepF + k * stepK
   int64_t stepF, stepK;
-  const T* bias; // of r and f at bias + r * biasBig + f * biasFew, or null
-  int64_t biasBig, biasFew;
-  bool relu;
+  After<T> after; // the addend of r and f at r * addendBig + f * addendFew
+  int64_t addendBig, addendFew;
 
   INLINE T* at(int64_t r, int64_t f) const { return y + r * yBig + f * yFew; }
   INLINE void write(int64_t r, int64_t f, T sum) const {
-    if (bias) sum += bias[r * biasBig + f * biasFew];
-    *at(r, f) = relu && sum < T(0) ? T(0) : sum;
+    sum *= after.alpha;
+    if (after.addend) sum += after.beta * after.addend[r * addendBig + f * addendFew];
+    *at(r, f) = after.relu && sum < T(0) ? T(0) : sum;
   }
 };
 

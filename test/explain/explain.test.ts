@@ -1,6 +1,7 @@
 /** @file Looking inside: maps by their definitions on networks that can be computed by hand, attacks within their bounds. */
 import { explain, manualSeed, models, nn, optim, rand, randn, type Tensor, tensor, zeros } from "napier";
 import { describe, expect, test } from "vitest";
+import type { TransformerBlock } from "#lib/models/vit.js";
 
 const numbers = (t: Tensor) => [...t.dataSync()].map((v) => Math.round(Number(v) * 1e5) / 1e5);
 
@@ -205,6 +206,33 @@ describe("layers", () => {
       [2, 3],
     ]);
     expect(() => explain.activations(model, [conv], zeros([2, 3, 8, 8]))).toThrow("module 0 (Conv2d) was not called");
+  });
+
+  test("a vision transformer's attention: rows sum to one, and with the values it is what the block computes", () => {
+    manualSeed(4);
+    const vit = new models.VisionTransformer({
+      classes: 3,
+      imageSize: 8,
+      patch: 4,
+      dim: 12,
+      depth: 2,
+      heads: 3,
+    }).eval();
+    const x = randn([2, 3, 8, 8]);
+    const maps = vit.attentionMaps(x);
+    expect(maps.map((m) => m.shape)).toEqual([
+      [2, 3, 5, 5],
+      [2, 3, 5, 5],
+    ]);
+    expect(maps[1]!.sum(3).sub(1).abs().max().itemSync()).toBeLessThan(1e-6);
+    const { attn, norm1 } = vit.blocks.at(0) as TransformerBlock;
+    const [input] = explain.activations(vit, [norm1], x);
+    const [, , v] = attn.split(input!);
+    const y = attn.proj.forward(maps[0]!.matmul(v).transpose(1, 2).reshape([2, 5, 12]));
+    expect(y.sub(attn.forward(input!)).abs().max().itemSync()).toBeLessThan(1e-5);
+    const flow = explain.attentionRollout(maps);
+    expect(flow.shape).toEqual([2, 5, 5]);
+    expect(flow.sum(2).sub(1).abs().max().itemSync()).toBeLessThan(1e-6);
   });
 
   test("attention roll-out: by hand, rows sum to one", () => {

@@ -12,37 +12,47 @@ interface Golden {
   samples: [key: string, element: number, value: number][];
 }
 
-/** Pictures alone, as the fixture has it: times and conditions are fixed. */
-class FixedUNet extends nn.Module {
-  readonly unet: models.UNet;
-
-  constructor(layout: "ddpm" | "cs231n") {
+/** Pictures alone, as the fixtures have it: times and conditions are fixed. */
+class Fixed extends nn.Module {
+  constructor(
+    readonly network: models.UNet | models.DiT,
+    readonly time: (i: number) => number,
+    readonly condition: (n: number, x: Tensor) => Tensor,
+  ) {
     super();
-    this.unet = new models.UNet({
-      dim: 16,
-      dimMults: [1, 2],
-      channels: 2,
-      conditionDim: 6,
-      layout,
-      dropout: 0,
-      conditionDropout: 0,
-    });
   }
   forward(x: Tensor): Tensor {
     const n = x.shape[0]!;
-    const t = tensor(Float64Array.from({ length: n }, (_, i) => 13 * i + 5));
-    return this.unet.forward(x, t, tensor(even("condition", 6 * n), [n, 6], { dtype: x.dtype }));
+    const t = tensor(Float64Array.from({ length: n }, (_, i) => this.time(i)));
+    return this.network.forward(x, t, this.condition(n, x));
   }
   override namedParameters(): [string, nn.Parameter][] {
-    return this.unet.namedParameters();
+    return this.network.namedParameters();
   }
   override stateDict(): nn.StateDict {
-    return this.unet.stateDict();
+    return this.network.stateDict();
   }
   override loadStateDict(state: Record<string, Tensor>): nn.LoadResult {
-    return this.unet.loadStateDict(state);
+    return this.network.loadStateDict(state);
   }
 }
+
+const vectors = (width: number) => (n: number, x: Tensor) =>
+  tensor(even("condition", width * n), [n, width], { dtype: x.dtype });
+const labels = () => tensor(Int32Array.from([2, 0]));
+const plain = { conditionDropout: 0 } as const;
+const unet = (layout: "ddpm" | "cs231n") =>
+  new Fixed(
+    new models.UNet({ ...plain, dim: 16, dimMults: [1, 2], channels: 2, conditionDim: 6, layout, dropout: 0 }),
+    (i) => 13 * i + 5,
+    vectors(6),
+  );
+const dit = (options: models.DiTOptions, condition: (n: number, x: Tensor) => Tensor) =>
+  new Fixed(
+    new models.DiT({ ...plain, ...options, outChannels: 2 * options.channels! }),
+    (i) => [5, 618][i]!,
+    condition,
+  );
 
 const small = { classes: 10, inChannels: 3, imageSize: 24, patch: 8 };
 const CASES: Record<string, () => nn.Layer> = {
@@ -63,8 +73,11 @@ const CASES: Record<string, () => nn.Layer> = {
   vit: () => new models.VisionTransformer({ ...small, dim: 48, depth: 2, heads: 3 }),
   vit_mean: () => new models.VisionTransformer({ ...small, dim: 48, depth: 2, heads: 3, pool: "mean" }),
   gpt: () => new models.GPT({ vocabulary: 11, context: 8, dim: 24, layers: 2, heads: 3, bias: true }),
-  unet: () => new FixedUNet("ddpm"),
-  unet_cs231n: () => new FixedUNet("cs231n"),
+  unet: () => unet("ddpm"),
+  unet_cs231n: () => unet("cs231n"),
+  dit_labels: () => dit({ imageSize: 8, patch: 2, channels: 3, dim: 24, depth: 2, heads: 3, classes: 3 }, labels),
+  dit_vectors: () =>
+    dit({ imageSize: 6, patch: 1, channels: 2, dim: 16, depth: 1, heads: 2, conditionDim: 5 }, vectors(5)),
   mixer: () => new models.MLPMixer({ ...small, dim: 32, depth: 2 }),
 };
 

@@ -45,6 +45,50 @@ describe("networks of cells", () => {
   });
 });
 
+describe("a cell's worth", () => {
+  const loader = (n: number, seed: number) => {
+    manualSeed(seed);
+    return new data.DataLoader(new data.TensorDataset(bars(n)), { batchSize: 8, shuffle: true, seed });
+  };
+
+  test("trainAlone learns bars, the same bits per seed; accuracy counts what is right and keeps the mode", async () => {
+    const run = async (seed: number) => {
+      const [train, other] = [loader(32, 1), loader(40, 2)];
+      manualSeed(seed);
+      const model = new nas.CellNetwork(cell, small);
+      const before = await nas.accuracy(model, other);
+      const loss = await nas.trainAlone(model, train, { steps: 40 });
+      expect(model.training).toBe(true);
+      return { before, loss, after: await nas.accuracy(model.eval(), other), training: model.training };
+    };
+    const [a, b, c] = [await run(5), await run(5), await run(6)];
+    expect(a.loss).toBeLessThan(0.1);
+    expect(a.after).toBeGreaterThan(0.95);
+    expect(a.before).toBeLessThan(a.after);
+    expect(a.training).toBe(false);
+    expect(b).toEqual(a);
+    expect(c.loss).not.toBe(a.loss);
+  });
+
+  test("accuracy by hand, over batches of different sizes", async () => {
+    class Sign extends nn.Module {
+      forward(x: Tensor) {
+        return x.mul(tensor([-1, 1]));
+      }
+    }
+    const set = new data.TensorDataset([tensor([[1], [-1], [2], [-3], [4]]), tensor(new Int32Array([1, 0, 0, 0, 1]))]);
+    expect(await nas.accuracy(new Sign(), new data.DataLoader(set, { batchSize: 2 }))).toBeCloseTo(4 / 5, 12);
+  });
+
+  test("no steps, no batches", async () => {
+    const model = new nas.CellNetwork(cell, small);
+    const none = (async function* (): AsyncGenerator<Tensor[]> {})();
+    await expect(nas.trainAlone(model, none, { steps: 0 })).rejects.toThrow("steps from 1 up, got 0");
+    await expect(nas.trainAlone(model, none, { steps: 1 })).rejects.toThrow("loaders with batches, got none");
+    await expect(nas.accuracy(model, none)).rejects.toThrow("batches with pictures, got none");
+  });
+});
+
 describe("random search and evolution", () => {
   // Worth the number of 3x3 convolutions, less what none costs: 6 at best, by one cell of 15,625.
   const worth: nas.Evaluate = (g) => g.filter((o) => o === "conv3x3").length - g.filter((o) => o === "none").length;
@@ -52,17 +96,19 @@ describe("random search and evolution", () => {
   test("evolution beats chance at the same budget, on the mean of seeds; both repeat", async () => {
     const mean = async (search: typeof nas.evolve) => {
       let sum = 0;
-      for (let seed = 0; seed < 8; seed++) sum += (await search(worth, { trials: 60, seed })).best.score;
+      for (let seed = 0; seed < 8; seed++)
+        sum += (await search(worth, { steps: 60, stepsPerTrial: 1, seed })).best.score;
       return sum / 8;
     };
     expect(await mean(nas.evolve)).toBeGreaterThan((await mean(nas.randomSearch)) + 0.5);
-    const [a, b] = [await nas.evolve(worth, { trials: 30, seed: 4 }), await nas.evolve(worth, { trials: 30, seed: 4 })];
+    const [a, b] = [await nas.evolve(worth, { seed: 4 }), await nas.evolve(worth, { seed: 4 })];
     expect(a.history).toEqual(b.history);
     expect(a.history).toHaveLength(30);
+    expect(a.steps).toBe(3000);
   });
 
   test("a child differs from a living parent at one edge", async () => {
-    const { history } = await nas.evolve(worth, { trials: 25, population: 5, sample: 2 });
+    const { history } = await nas.evolve(worth, { steps: 25, stepsPerTrial: 1, population: 5, sample: 2 });
     for (let i = 5; i < 25; i++) {
       const living = history.slice(i - 5, i);
       const differences = living.map((p) => p.genotype.filter((o, e) => o !== history[i]!.genotype[e]).length);
@@ -73,9 +119,69 @@ describe("random search and evolution", () => {
     );
     await expect(nas.randomSearch(() => Number.NaN)).rejects.toThrow("evaluate to answer a number, got NaN");
   });
+
+  test("steps are a budget: as many trials as it pays for, each told its steps", async () => {
+    const told: number[] = [];
+    const { steps, history, best } = await nas.randomSearch(
+      (_, trial, given) => {
+        told.push(given);
+        return -Math.abs(trial - 2);
+      },
+      { steps: 119, stepsPerTrial: 20 },
+    );
+    expect(told).toEqual([20, 20, 20, 20, 20]);
+    expect(steps).toBe(100);
+    expect(best).toBe(history[2]);
+    await expect(nas.randomSearch(worth, { steps: 10, stepsPerTrial: 20 })).rejects.toThrow(
+      "at least one trial's, got 10 of 20 a trial",
+    );
+    await expect(nas.randomSearch(worth, { stepsPerTrial: 0 })).rejects.toThrow("from 1 up, got 0");
+  });
 });
 
 describe("DARTS", () => {
+  test("a mixed cell is the weighted sum of all operations on each edge", () => {
+    manualSeed(4);
+    const model = new nas.SuperNetwork({ ...small, stages: 1 }).to("float64");
+    noGrad(() => model.alphas.copy_(randn([6, 5])));
+    const x = randn([3, 4, 5, 5]).to("float64");
+    const mixed = model.body.at(0) as unknown as {
+      conv1x1: nn.ModuleList<nn.Module>;
+      conv3x3: nn.ModuleList<nn.Module>;
+      forward(x: Tensor, weights: Tensor): Tensor;
+    };
+    const weights = model.alphas.softmax(1);
+    const normed = (y: Tensor) => {
+      const centred = y.sub(y.mean([0, 2, 3], { keepDims: true }));
+      return centred.div(centred.square().mean([0, 2, 3], { keepDims: true }).add(1e-5).sqrt());
+    };
+    const kernelOf = (list: nn.ModuleList<nn.Module>, edge: number) =>
+      (list.at(edge) as unknown as { conv: nn.Conv2d }).conv.weight;
+    const along = (edge: number, from: Tensor) => {
+      const parts: Record<nas.Operation, Tensor> = {
+        none: from.mul(0),
+        skip: from,
+        conv1x1: normed(from.relu().conv2d(kernelOf(mixed.conv1x1, edge), null)),
+        conv3x3: normed(from.relu().conv2d(kernelOf(mixed.conv3x3, edge), null, { padding: 1 })),
+        avgpool3x3: from.avgPool2d(3, { stride: 1, padding: 1, countIncludePad: false }),
+      };
+      return nas.OPERATIONS.map((o, i) => parts[o].mul(weights.slice(edge, i))).reduce((a, b) => a.add(b));
+    };
+    const one = along(0, x);
+    const two = along(1, x).add(along(2, one));
+    const three = along(3, x).add(along(4, one)).add(along(5, two));
+    const got = mixed.forward(x, weights);
+    expect(got.sub(three).abs().max().itemSync()).toBeLessThan(1e-10);
+    const probe = randn([3, 4, 5, 5]).to("float64");
+    const slope = (y: Tensor) => {
+      model.alphas.grad = null;
+      y.mul(probe).sum().backward({ retainGraph: true });
+      return (model.alphas.grad! as Tensor).clone();
+    };
+    const expected = slope(three);
+    expect(slope(got).sub(expected).abs().max().itemSync()).toBeLessThan(1e-10);
+  });
+
   test("the second-order gradient is that of the loss behind a step", () => {
     manualSeed(2);
     const model = new nas.SuperNetwork({ ...small, channels: 2, stages: 1 }).to("float64");
@@ -160,5 +266,33 @@ describe("DARTS", () => {
     expect(losses.validation).toBeLessThan(Math.log(2));
     expect(genotype).not.toContain("none");
     expect(new nas.CellNetwork(genotype, small).forward(randn([2, 1, 8, 8])).shape).toEqual([2, 2]);
+  });
+
+  test("the warm-up leaves alphas alone; the search repeats bit for bit", async () => {
+    const run = async (warmup: number, steps = 6) => {
+      manualSeed(5);
+      const model = new nas.SuperNetwork({ ...small, stages: 1 });
+      const alphas = [...model.alphas.dataSync()];
+      const set = new data.TensorDataset(bars(32));
+      const loader = (seed: number) => new data.DataLoader(set, { batchSize: 8, shuffle: true, seed });
+      const seen: [number, boolean][] = [];
+      await nas.darts(model, loader(1), loader(2), {
+        steps,
+        warmup,
+        alphaLr: 0.05,
+        logEvery: 1,
+        onStep: (step, { validation }) => {
+          seen.push([step, Number.isNaN(validation)]);
+          if (step <= warmup) expect([...model.alphas.dataSync()]).toEqual(alphas);
+          else expect([...model.alphas.dataSync()]).not.toEqual(alphas);
+        },
+      });
+      expect(seen).toEqual(Array.from({ length: steps }, (_, i) => [i + 1, i < warmup]));
+      return [...model.alphas.dataSync()];
+    };
+    const [a, b] = [await run(4), await run(4)];
+    expect(b).toEqual(a);
+    expect(await run(0)).not.toEqual(a);
+    await expect(run(6)).rejects.toThrow("warmup from 0 to steps - 1, got 6 of 6");
   });
 });

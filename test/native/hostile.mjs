@@ -289,9 +289,13 @@ const RECIPES = {
   },
   gemm() {
     const [batch, m, n, k] = [dim(3), dim(20), dim(20), dim(20)];
-    const [a, b] = [chance(0.3), chance(0.3)];
-    const counts = [batch * m * n, a || m * k === 0 ? m * k : batch * m * k, b || k * n === 0 ? k * n : batch * k * n, n];
-    return [counts, [batch, m, n, k, below(2), below(2), a ? 0 : m * k, b ? 0 : k * n, below(2)]];
+    const [a, b, c] = [chance(0.3), chance(0.3), chance(0.3)];
+    const row = chance(0.3) ? 0 : n;
+    const rows = row === 0 ? n : m * n;
+    const reach = (one, size) => (one || size === 0 ? size : batch * size);
+    const counts = [batch * m * n, reach(a, m * k), reach(b, k * n), reach(c, rows)];
+    const strides = [a ? 0 : m * k, b ? 0 : k * n, c ? 0 : rows, row];
+    return [counts, [batch, m, n, k, below(2), below(2), ...strides, below(2), 0.5, -2]];
   },
   conv2d: () => conv("yxwb", below(2), below(2)),
   conv2dGradX: () => conv("xyw", below(2)),

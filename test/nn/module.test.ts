@@ -285,16 +285,16 @@ describe("hooks", () => {
 });
 
 describe("summary", () => {
-  test("shapes, parameters, FLOPs; the module stays as it was", () => {
+  test("shapes, parameters, FLOPs, results, receptive fields; the module stays as it was", () => {
     const net = new Net();
     net.head.eval();
     const text = net.summary([2, 2, 8, 8]);
     const rows = text.split("\n").map((line) => line.trim().split(/\s{2,}/));
     const row = (name: string) => rows.find((r) => r[0] === name)!.slice(1);
-    expect(row("Net")).toEqual(["[2,3]", "96", "18.48 k"]);
-    expect(row("conv: Conv2d")).toEqual(["[2,4,8,8]", "72", "18.43 k"]); // 2 * 2 * 4 * 64 * 2 * 9
-    expect(row("2: Linear")).toEqual(["[2,3]", "15", "48"]);
-    expect(row("blocks: ModuleList")).toEqual(["(not called)", "80", "-"]);
+    expect(row("Net")).toEqual(["[2,3]", "96", "18.48 k", "6.08 KiB", "all"]); // 3 * 2048 + 32 + 2 * 24 bytes
+    expect(row("conv: Conv2d")).toEqual(["[2,4,8,8]", "72", "18.43 k", "2.00 KiB", "3"]); // 2 * 2 * 4 * 64 * 2 * 9
+    expect(row("2: Linear")).toEqual(["[2,3]", "15", "48", "24 B", "all"]);
+    expect(row("blocks: ModuleList")).toEqual(["(not called)", "80", "-", "-", "-"]);
     expect(text).toMatch(/Parameters: 96 \(96 learned\), buffers: 9/);
     expect(net.training && !net.head.training && net.blocks.training).toBe(true);
     expect(net.blocks.at(0).bn.numBatchesTracked!.itemSync()).toBe(0);

@@ -66,13 +66,35 @@ checkOp<Weights>("addmm", {
   cases: {
     plain: { inputs: [normal(3, 2), normal(3, 4), normal(4, 2)] },
     "a row broadcast, weighed": { inputs: [normal(2), normal(3, 4), normal(4, 2)], args: [{ beta: 0.5, alpha: -2 }] },
-    "beta 0: without the addend": {
-      inputs: [normal(3, 2), normal(3, 4), normal(4, 2)],
+    "a column broadcast, weighed": {
+      inputs: [normal(3, 1), normal(3, 4), normal(4, 2)],
+      args: [{ beta: -1, alpha: 0.5 }],
+    },
+    "beta 0: without the addend": { inputs: [normal(3, 2), normal(3, 4), normal(4, 2)], args: [{ beta: 0, alpha: 3 }] },
+    "beta 0: NaN in the addend": {
+      inputs: [() => nd([2], [Number.NaN, Infinity]), normal(3, 4), normal(4, 2)],
       args: [{ beta: 0 }],
       grad: false,
     },
+    "nothing to sum": { inputs: [normal(3, 2), normal(3, 0), normal(0, 2)], args: [{ beta: 2 }] },
   },
   errors: {
+    "other dtypes": [
+      () => addmm(ones([2], { dtype: "float64" }), ones([3, 4]), ones([4, 2])),
+      /addmm: expected operands of one dtype, got float32 and float64/,
+    ],
+    integers: [
+      () => addmm(ones([2], { dtype: "int32" }), ones([3, 4], { dtype: "int32" }), ones([4, 2], { dtype: "int32" })),
+      /addmm: expected float32 or float64, got int32/,
+    ],
+    "inner dimensions": [
+      () => addmm(ones([2]), ones([3, 4]), ones([5, 2])),
+      /addmm: expected inner dimensions that agree, got \[3,4\] x \[5,2\] \(4 and 5\)/,
+    ],
+    "a weight that is no number": [
+      () => addmm(ones([2]), ones([3, 4]), ones([4, 2]), { alpha: "2" as unknown as number }),
+      /addmm: expected a number for alpha, got 2/,
+    ],
     "an addend too large": [
       () => addmm(ones([2, 3, 2]), ones([3, 4]), ones([4, 2])),
       /addmm: expected an addend that broadcasts to \[3,2\], got \[2,3,2\]/,
@@ -84,8 +106,23 @@ checkOp<Weights>("baddbmm", {
   run: ([x, a, b], options) => baddbmm(x!, a!, b!, options),
   reference: ([x, a, b], { beta, alpha } = {}) => plus(x!, times(a!, b!), beta, alpha),
   ...BOUND,
-  cases: { weighed: { inputs: [normal(2, 1, 2), normal(2, 3, 4), normal(2, 4, 2)], args: [{ beta: 2, alpha: 0.5 }] } },
-  errors: { matrices: [() => baddbmm(ones([2]), ones([2, 2]), ones([2, 2])), /bmm: expected a batch of matrices/] },
+  cases: {
+    "a row for each": { inputs: [normal(2, 1, 2), normal(2, 3, 4), normal(2, 4, 2)], args: [{ beta: 2, alpha: 0.5 }] },
+    "a matrix for all": { inputs: [normal(3, 2), normal(2, 3, 4), normal(2, 4, 2)], args: [{ beta: 2, alpha: 0.5 }] },
+    "a matrix for each": { inputs: [normal(2, 3, 2), normal(2, 3, 4), normal(2, 4, 2)] },
+    "a column for each": { inputs: [normal(2, 3, 1), normal(2, 3, 4), normal(2, 4, 2)], args: [{ beta: 2 }] },
+  },
+  errors: {
+    matrices: [() => baddbmm(ones([2]), ones([2, 2]), ones([2, 2])), /baddbmm: expected a batch of matrices/],
+    "other batches": [
+      () => baddbmm(ones([2]), ones([2, 3, 4]), ones([1, 4, 2])),
+      /baddbmm: expected as many matrices on both sides, got \[2,3,4\] and \[1,4,2\]/,
+    ],
+    "an addend too large": [
+      () => baddbmm(ones([3, 1, 1]), ones([2, 3, 4]), ones([2, 4, 2])),
+      /baddbmm: expected shapes that broadcast, got \[3,1,1\] and \[2,3,2\]/,
+    ],
+  },
   bench: {
     "96x128x64x128": {
       inputs: [normal(96, 128, 128), normal(96, 128, 64), normal(96, 64, 128)],
@@ -97,7 +134,11 @@ checkOp<Weights>("addmv", {
   run: ([x, a, b], options) => addmv(x!, a!, b!, options),
   reference: ([x, a, b], { beta, alpha } = {}) => plus(x!, flat(times(a!, column(b!))), beta, alpha),
   ...BOUND,
-  cases: { weighed: { inputs: [normal(3), normal(3, 4), normal(4)], args: [{ beta: 0.5 }] } },
+  cases: {
+    weighed: { inputs: [normal(3), normal(3, 4), normal(4)], args: [{ beta: 0.5, alpha: -2 }] },
+    "a number for all": { inputs: [normal(), normal(3, 4), normal(4)] },
+    "one row": { inputs: [normal(1), normal(1, 4), normal(4)] },
+  },
   errors: { matrices: [() => addmv(ones([2]), ones([2, 2]), ones([2, 2])), /addmv: expected a matrix and a vector/] },
   bench: { "2048x2048": { inputs: [normal(2048), normal(2048, 2048), normal(2048)] } },
 });

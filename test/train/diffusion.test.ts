@@ -137,11 +137,12 @@ describe("a run", () => {
 
   test("keeps no memory from step to step", async () => {
     const { trainer, loader } = small();
-    let held = 0;
-    for await (const { step } of trainer.fit(loader, { steps: 60, logEvery: 20 }))
-      if (step === 20) held = memory().liveBytes;
-      else expect(memory().liveBytes - held).toBeLessThan(20_000);
-    expect(held).toBeGreaterThan(0);
+    const live: number[] = [];
+    for await (const _ of trainer.fit(loader, { steps: 120, logEvery: 10 })) live.push(memory().liveBytes);
+    // The least of several: what waits for the garbage collector is not held.
+    const [early, late] = [live.slice(2, 7), live.slice(7)].map((part) => Math.min(...part)) as [number, number];
+    expect(early).toBeGreaterThan(0);
+    expect(late - early).toBeLessThan(20_000);
   });
 
   test("learns a batch by heart", async () => {
@@ -154,7 +155,7 @@ describe("a run", () => {
     const trainer = new train.DiffusionTrainer(network, process(), { classes: 2, optimizer, ema: 0.95 });
     const [first, , last] = await run(
       { network, trainer, loader: new data.DataLoader(set, { batchSize: 4 }) } as ReturnType<typeof small>,
-      { steps: 240, logEvery: 80 },
+      { steps: 150, logEvery: 50 },
     );
     expect(last!.loss).toBeLessThan(first!.loss / 3);
     const y = await trainer.sample(2, { labels: [0, 0], steps: 10, seed: 2 });
@@ -305,6 +306,7 @@ test("what is wrong is said", async () => {
   await expect(trainer.sample(2)).rejects.toThrow("the shape of a sample is not known before the first step");
   const shaped = make({ classes: 3, shape: [2] })();
   await expect(shaped.sample(2, { labels: [1] })).rejects.toThrow("expected 2 labels, got 1");
+  await expect(shaped.sample(2, { labels: [1, 3] })).rejects.toThrow("expected labels from 0 to 2, got 3");
   await expect(shaped.sample(2, { condition: zeros([3]) })).rejects.toThrow("a condition [2,...], got [3]");
   await expect(run({ trainer: shaped, loader: points() } as never, { steps: 4, resume: true })).rejects.toThrow(
     "out, or the path of a checkpoint, with resume",

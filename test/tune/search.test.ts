@@ -190,6 +190,11 @@ test("a table and a picture", async () => {
   expect(lines[1]).toContain(`${study.best!.number}`);
   const svg = study.parallelCoordinates();
   expect(svg.match(/<polyline/g)).toHaveLength(6);
+  expect(svg).toContain("<title>6 trials, a line each");
+  expect(svg).toContain('viewBox="0 0 640 320"');
+  const names = Array.from({ length: 8 }, (_, i) => [`p${i}`, tune.uniform(0, 1)]);
+  const wide = await tune.search(() => 1, Object.fromEntries(names), { trials: 2 });
+  expect(wide.parallelCoordinates()).toContain('viewBox="0 0 840 320"'); // names do not run into each other
   expect(svg).toContain("&lt;a&gt;");
   expect(svg).not.toContain("<a>");
   expect(svg).not.toContain("NaN");
