@@ -6,9 +6,9 @@ import { expect, test } from "vitest";
 const SIDES: Partial<Record<models.ModelName, number>> = {
   ...{ squeezenet1_0: 64, squeezenet1_1: 64, mobilenet_v2: 64, densenet121: 64, convnext_tiny: 64 },
 };
-/** Adam's rate. Without batch normalisation, deep plain networks need a small one. */
+/** Adam's rate: small for deep plain networks and for the wide layers behind them. */
 const RATES: Partial<Record<models.ModelName, number>> = {
-  ...{ vgg11: 1e-4, vgg16: 1e-4, squeezenet1_0: 3e-4, squeezenet1_1: 3e-4 },
+  ...{ vgg11: 1e-4, vgg11_bn: 1e-4, vgg16: 1e-4, vgg16_bn: 1e-4, squeezenet1_0: 3e-4, squeezenet1_1: 3e-4 },
   ...{ vit_small: 3e-4, vit_base: 1e-4, mixer_s16: 3e-4, mixer_b16: 1e-4, convnext_tiny: 3e-4, lenet5: 3e-3 },
 };
 const LABELS = [0, 3, 1, 7, 5, 9, 2, 8];
