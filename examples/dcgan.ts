@@ -2,15 +2,17 @@
  * A DCGAN on Fashion-MNIST (Radford et al. 2015), no labels: generator and discriminator of two strided convolutions each,
  * a running average of the generator for the samples. A classifier that was trained on the real pictures judges 2,000
  * samples: how sure it is, how they spread over the classes, and at each tenth of the run the Fréchet distance of its
- * features to those of the test pictures. Some twelve minutes on two cores; without data digits are drawn, for seconds.
+ * features to those of the test pictures. Some ten minutes on two cores; both networks are
+ * kept in runs/dcgan. Without data digits are drawn, for seconds.
  *
- *     noise 64 -> Linear -> [96,7,7] -> 4x4 s2 up -> [48,14,14] -> 4x4 s2 up -> tanh -> [1,28,28]
+ *     noise 64 -> Linear 256 -> Linear 512 -> Linear -> [96,7,7] -> 4x4 s2 up -> [48,14,14] -> 4x4 s2 up -> tanh -> [1,28,28]
  *     [1,28,28] -> 4x4 s2 -> [48,14,14] -> 4x4 s2 -> [96,7,7] -> Linear -> score
  *
  *     npm run example -- dcgan --data DIR
  */
+import { mkdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { cat, data, manualSeed, metrics, nn, optim, scope, type Tensor, train } from "napier";
+import { cat, data, io, manualSeed, metrics, nn, optim, scope, type Tensor, train } from "napier";
 import { firstPictures, pictures28, trainJudge } from "./shared/judge.js";
 import { percent, printTable, saveResult } from "./shared/pictures.js";
 
@@ -18,14 +20,22 @@ const seed = 231;
 const { values } = parseArgs({ options: { data: { type: "string" } } });
 const sets = await pictures28(values.data);
 const real = values.data !== undefined;
-const [steps, count] = real ? [8000, 2000] : [40, 500];
+const [steps, count] = real ? [7000, 2000] : [40, 500];
 const [noiseDim, width, batchSize, ema] = [64, 48, 64, real ? 0.998 : 0.9];
 const [lr, marks] = [1e-3, 10];
 const judge = await trainJudge(sets);
 
+// Kinds of clothes lie apart, noise does not: hidden layers let the generator pull it apart.
+const hidden = (from: number, to: number) => [
+  new nn.Linear(from, to, { bias: false }),
+  new nn.BatchNorm1d(to),
+  new nn.ReLU(),
+];
 manualSeed(seed);
 const generator = new nn.Sequential(
-  new nn.Linear(noiseDim, 2 * width * 7 * 7, { bias: false }),
+  ...hidden(noiseDim, 256),
+  ...hidden(256, 512),
+  new nn.Linear(512, 2 * width * 7 * 7, { bias: false }),
   new nn.Unflatten(1, [2 * width, 7, 7]),
   new nn.BatchNorm2d(2 * width),
   new nn.ReLU(),
@@ -99,6 +109,13 @@ for await (const event of trainer.fit(loader, { steps, logEvery: steps / marks }
   if (event.notice) console.log(`  ${event.notice}`);
   for (const schedule of schedules) schedule.step();
 }
+
+const folder = real ? "runs/dcgan" : "runs/dcgan-glyphs";
+await mkdir(folder, { recursive: true });
+await io.save(`${folder}/discriminator.safetensors`, discriminator.stateDict());
+trainer.ema!.apply();
+await io.save(`${folder}/generator.safetensors`, generator.stateDict());
+trainer.ema!.restore();
 
 // Noise of less spread, as BigGAN truncates its own for surer samples (Brock et al. 2018): here they are less sure.
 const truncated = [];
