@@ -58,8 +58,15 @@ const ARRAYS = {
 /** The typed-array class that holds a dtype's elements. */
 export const arrayClass = (dtype: DType): (typeof ARRAYS)[DType] => ARRAYS[dtype];
 
+let made = 0;
+
+/** Storages that were made so far. */
+export const storagesSoFar = (): number => made;
+
 /** What all handles on one buffer share: it survives reshape and detach. */
 export class Storage {
+  /** Which one it is of all storages, from 1. */
+  readonly birth = ++made;
   /** Counts in-place writes, so that backward notices a changed tensor. */
   version = 0;
   /** Smallest and largest value of an integer tensor made from host data: index checks before the kernel is queued. */

@@ -4,7 +4,7 @@
  */
 import { noteLive, readsSoFar } from "../live.js";
 import { type Argument, bindKernels, hostObservers, observers } from "../native.js";
-import type { Tensor } from "../tensor.js";
+import { storagesSoFar, type Tensor } from "../tensor.js";
 
 /** One kernel call, or host data that was made a tensor. */
 export interface NotedCall {
@@ -38,36 +38,34 @@ function hashOf({ buffer, byteOffset, byteLength }: ArrayBufferView): number {
 
 /** Notes steps, one after the other. */
 export class StepNoter {
-  #known = new WeakSet<object>();
   #made = new WeakSet<object>();
 
   /** Runs `step` and notes what it does. */
   note<T>(step: () => T): Noted<T> {
     const calls: NotedCall[] = [];
     const before = readsSoFar();
+    const start = storagesSoFar();
     const made = new WeakSet<object>();
     const live = new Set<unknown>();
     let carries = false;
-    const use = ({ storage }: Tensor, first: boolean) => {
+    const use = ({ storage }: Tensor) => {
       carries ||= this.#made.has(storage);
-      if (this.#known.has(storage)) return;
-      this.#known.add(storage);
-      if (first) made.add(storage); // a step's new tensor is written before anything reads it
+      if (storage.birth > start) made.add(storage);
     };
     const observe = (op: string, args: readonly Argument[]) => {
       const shapes: string[] = [];
       const numbers: (number | null)[] = [];
-      args.forEach((a, i) => {
+      for (const a of args) {
         if (typeof a === "number") numbers.push(a);
         else if (typeof a === "bigint") numbers.push(null);
         else if (isTensor(a)) {
-          use(a, i === 0);
+          use(a);
           shapes.push(`[${a.shape}]`);
         } else if (Array.isArray(a)) {
-          for (const t of a as Tensor[]) use(t, false);
+          for (const t of a as Tensor[]) use(t);
           shapes.push(`${a.length} tensors of ${(a as Tensor[]).reduce((n, t) => n + t.size, 0)}`);
         } else shapes.push("-");
-      });
+      }
       calls.push({ op, shapes: shapes.join(", "), numbers });
     };
     const observeHost = (data: ArrayBufferView) =>

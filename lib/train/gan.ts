@@ -1,6 +1,8 @@
 /**
  * GanTrainer: two networks trained against each other in turns.
  */
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
@@ -11,8 +13,9 @@ import { randint } from "../ops/random.js";
 import { Adam, EMA } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
 import { StepRunner } from "./capturing.js";
+import { loadRun, type Part, type Parts, saveRun } from "./checkpoint.js";
 import { GAN_LOSSES, type GanLoss, type GanLossName, gradientPenalty, sampleNoise } from "./ganLosses.js";
-import type { Batch, StepOptimizer } from "./options.js";
+import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
 
 /** Noise, and labels where the networks take any, to pictures in [-1, 1]. */
@@ -67,10 +70,17 @@ export interface GanFitOptions {
   steps: number;
   /** Steps between events. Default 100. */
   logEvery?: number;
-  /** Folder for a grid of samples, samples-STEP.png, at each event. Default: nothing is written. */
+  /** Folder for a grid of samples, samples-STEP.png, at each event, and for checkpoints, last.safetensors. Default: nothing is written. */
   out?: string | null;
-  /** Pictures of the grid. Default 64. */
+  /** Pictures of the grid; 0 for none. Default 64. */
   samples?: number;
+  /** Steps between checkpoints, each written atomically before the step's event. Default: logEvery. */
+  checkpointEvery?: number;
+  /**
+   * true: goes on from `out`'s checkpoint, where there is one; a path: from that one. Needs a loader that can say where it
+   * stands, such as data.DataLoader. Default false.
+   */
+  resume?: boolean | string;
   /** Called and awaited at each event, with the trainer. */
   onEvent?: (event: GanEvent, trainer: GanTrainer) => void | Promise<void>;
   /** Ends the run after its current step. */
@@ -87,22 +97,25 @@ export interface GanEvent {
   generatorLoss: number;
   /** Pictures a second that the discriminator saw. */
   samplesPerSecond: number;
-  /** Path of the grid, where `out` is given. */
+  /** Path of the grid, where one is written. */
   grid: string | null;
   /** Why steps go on uncaptured, told once; null where there is nothing to tell. */
   notice: string | null;
 }
 
-/** Batches of pictures in [-1, 1], labels behind them where there are classes. */
-type Pictures = AsyncIterable<Batch>;
-
-/** The loss of a step on tensors that were drawn for it, and freed here, and on the loader's. */
-async function lossOf(runner: StepRunner<Tensor>, drawn: Tensor[], given: Tensor[] = []): Promise<number> {
-  const loss = await runner.step([[...drawn, ...given]]);
-  const value = await loss.item();
-  for (const t of [loss, ...drawn]) t.free();
-  return value;
-}
+/** Where a run stands. Sums and counts are of losses since the last event. */
+type Progress = {
+  /** Of the generator. */
+  step: number;
+  /** Steps of the discriminator since the generator's last. */
+  used: number;
+  /** Pictures a batch, once one was seen. */
+  batchSize: number;
+  discriminatorSum: number;
+  discriminatorCount: number;
+  generatorSum: number;
+  generatorCount: number;
+};
 
 /**
  * Trains a generator against a discriminator. Batches smaller than the first are left out: their statistics and their
@@ -119,10 +132,12 @@ async function lossOf(runner: StepRunner<Tensor>, drawn: Tensor[], given: Tensor
  * for await (const event of trainer.fit(loader, { steps: 2, logEvery: 1 })) console.log(event.generatorLoss);
  */
 export class GanTrainer {
-  /** Steps of the generator so far. */
-  step = 0;
   /** The running average, where the options ask for one. */
   readonly ema: EMA | null;
+  #p: Progress = {
+    ...{ step: 0, used: 0, batchSize: 0 },
+    ...{ discriminatorSum: 0, discriminatorCount: 0, generatorSum: 0, generatorCount: 0 },
+  };
   readonly #loss: GanLoss;
   readonly #noiseDim: number;
   readonly #classes: number | null;
@@ -166,71 +181,146 @@ export class GanTrainer {
     this.ema = ema === null ? null : new EMA(generator, { decay: ema });
   }
 
+  /** Steps of the generator so far. */
+  get step(): number {
+    return this.#p.step;
+  }
+
   /**
-   * Trains for `steps` steps of the generator, counted from its first. Ends sooner where the loader has no full batch.
+   * Trains until the generator has made `steps` steps, counted from the run's beginning. Where `out` is given the run ends
+   * with a checkpoint, also when the signal or the consumer of the events ends it; resumed from one it goes on with the
+   * bits of an uninterrupted run. Ends sooner where the loader has no more full batch.
    *
-   * @returns the events, one every `logEvery` steps
+   * @param loader pictures in [-1, 1], labels behind them where there are classes
+   * @returns the events, one every `logEvery` steps and one at the end
+   * @throws (rejects) Error where a loss is not finite (the last checkpoint is from before), or a checkpoint does not fit
    */
   async *fit(
-    loader: Pictures,
-    { steps, logEvery = 100, out = null, samples = 64, onEvent, signal }: GanFitOptions,
+    loader: BatchSource,
+    {
+      steps,
+      logEvery = 100,
+      out = null,
+      samples = 64,
+      checkpointEvery = logEvery,
+      resume = false,
+      onEvent,
+      signal,
+    }: GanFitOptions,
   ): AsyncGenerator<GanEvent, void, undefined> {
-    for (const [name, n] of Object.entries({ steps, logEvery, samples }))
-      expect(Number.isSafeInteger(n) && n >= 1, "GanTrainer.fit", `${name} to be a whole number from 1 up`, `${n}`);
+    const name = "GanTrainer.fit";
+    for (const [option, n] of Object.entries({ steps, logEvery, checkpointEvery }))
+      expect(Number.isSafeInteger(n) && n >= 1, name, `${option} to be a whole number from 1 up`, `${n}`);
+    expect(Number.isSafeInteger(samples) && samples >= 0, name, "samples to be a whole number from 0 up", `${samples}`);
+    expect(resume !== true || out !== null, name, "out, or the path of a checkpoint, with resume", "neither");
+    const last = out === null ? null : join(out, "last.safetensors");
+    if (out !== null) await mkdir(out, { recursive: true });
+    const from = resume === true ? (existsSync(last!) ? last : null) : resume === false ? null : resume;
+    if (from !== null) await this.#resume(from, loader);
+
+    const p = this.#p;
+    let unsaved = false;
+    const save = async () => {
+      if (last === null || !unsaved) return;
+      await saveRun(last, this.#parts(loader), { ...p });
+      unsaved = false;
+    };
     this.generator.train();
     this.discriminator.train();
     const discriminatorSteps = this.#runner((batch) => this.#discriminatorStep(batch));
     const generatorSteps = this.#runner((batch) => this.#generatorStep(batch));
-    let batchSize = 0;
-    let used = 0; // discriminator steps since the generator's last
+    let failed = false;
+    let emptyPasses = 0;
     let seen = 0;
-    let [discriminatorSum, generatorSum, discriminatorCount, generatorCount] = [0, 0, 0, 0];
     let since = performance.now();
     try {
-      while (this.step < steps && !signal?.aborted) {
-        let full = 0;
+      while (p.step < steps && !signal?.aborted) {
         for (const runner of [discriminatorSteps, generatorSteps]) runner.beginEpoch();
+        emptyPasses++; // a run that was resumed at the end of an epoch begins with an empty one
         for await (const batch of loader) {
           const [x, labels] = batch as [Tensor, Tensor | undefined];
-          batchSize ||= x.shape[0]!;
-          if (x.shape[0] === batchSize) {
-            full++;
-            seen += batchSize;
+          p.batchSize ||= x.shape[0]!;
+          if (x.shape[0] === p.batchSize) {
+            emptyPasses = 0;
+            seen += p.batchSize;
+            unsaved = true;
             const given = this.#classes !== null && labels ? [x, labels] : [x];
-            discriminatorSum += await lossOf(discriminatorSteps, [sampleNoise(batchSize, this.#noiseDim)], given);
-            discriminatorCount++;
-            if (++used === this.#discriminatorSteps) {
-              used = 0;
-              const drawn = this.#labels(batchSize);
-              generatorSum += await lossOf(generatorSteps, [sampleNoise(batchSize, this.#noiseDim), ...drawn]);
-              generatorCount++;
+            p.discriminatorSum += await this.#lossOf("discriminator", discriminatorSteps, [], given);
+            p.discriminatorCount++;
+            if (++p.used === this.#discriminatorSteps) {
+              p.used = 0;
+              p.generatorSum += await this.#lossOf("generator", generatorSteps, this.#labels(p.batchSize));
+              p.generatorCount++;
               this.ema?.update();
-              this.step++;
+              p.step++;
             }
           }
           for (const field of batch) field.free();
-          if (used === 0 && generatorCount > 0 && (this.step % logEvery === 0 || this.step === steps)) {
+          const stepped = p.used === 0 && p.generatorCount > 0;
+          if (stepped && (p.step % logEvery === 0 || p.step === steps)) {
             const event: GanEvent = {
-              step: this.step,
-              discriminatorLoss: discriminatorSum / discriminatorCount,
-              generatorLoss: generatorSum / generatorCount,
+              step: p.step,
+              discriminatorLoss: p.discriminatorSum / p.discriminatorCount,
+              generatorLoss: p.generatorSum / p.generatorCount,
               samplesPerSecond: (seen * 1e3) / (performance.now() - since),
-              grid: out === null ? null : await this.#writeGrid(out, samples),
+              grid: out === null || samples === 0 ? null : await this.#writeGrid(out, samples),
               notice: discriminatorSteps.takeNotice() ?? generatorSteps.takeNotice(),
             };
+            [p.discriminatorSum, p.generatorSum, p.discriminatorCount, p.generatorCount] = [0, 0, 0, 0];
+            if (p.step % checkpointEvery === 0) await save();
             await onEvent?.(event, this);
             yield event;
             this.generator.train();
-            [discriminatorSum, generatorSum, discriminatorCount, generatorCount, seen] = [0, 0, 0, 0, 0];
-            since = performance.now();
-          }
-          if (this.step >= steps || signal?.aborted) break;
+            [seen, since] = [0, performance.now()];
+          } else if (stepped && p.step % checkpointEvery === 0) await save();
+          if (p.step >= steps || signal?.aborted) break;
         }
-        if (full === 0) throw new Error("GanTrainer.fit: expected a loader with batches, got none");
+        if (emptyPasses === 2) throw new Error(`${name}: expected a loader with batches, got none`);
       }
+    } catch (error) {
+      failed = true;
+      throw error;
     } finally {
+      if (!failed) await save();
       for (const runner of [discriminatorSteps, generatorSteps]) runner.free();
     }
+  }
+
+  /** The loss of a step on noise and what else is drawn for it, which is freed here, and on the loader's tensors. */
+  async #lossOf(whose: string, runner: StepRunner<Tensor>, others: Tensor[], given: Tensor[] = []): Promise<number> {
+    const drawn = [sampleNoise(this.#p.batchSize, this.#noiseDim), ...others];
+    const loss = await runner.step([[...drawn, ...given]]);
+    const value = await loss.item();
+    for (const t of [loss, ...drawn]) t.free();
+    if (!Number.isFinite(value))
+      throw new Error(
+        `GanTrainer.fit: expected a finite loss, got ${value} for the ${whose} behind step ${this.#p.step}; ` +
+          "try a lower learning rate, or spectral normalisation or a penalty on the discriminator",
+      );
+    return value;
+  }
+
+  #parts(loader: BatchSource): Parts {
+    const goesOn = loader.stateDict !== undefined && loader.loadStateDict !== undefined;
+    return {
+      generatorNetwork: this.generator,
+      discriminatorNetwork: this.discriminator,
+      generatorOptimizer: this.#generatorOptimizer,
+      discriminatorOptimizer: this.#discriminatorOptimizer,
+      ema: this.ema,
+      loader: goesOn ? (loader as Part) : null,
+    };
+  }
+
+  async #resume(path: string, loader: BatchSource): Promise<void> {
+    const parts = this.#parts(loader);
+    expect(
+      parts.loader !== null,
+      "GanTrainer.fit",
+      "a loader with stateDict() and loadStateDict() to resume, such as data.DataLoader",
+      "one without",
+    );
+    this.#p = await loadRun<Progress>("GanTrainer.fit", path, parts);
   }
 
   #runner(step: (batch: Batch) => Tensor): StepRunner<Tensor> {

@@ -191,7 +191,7 @@ describe("GanTrainer", () => {
     }))
       events.push(e);
     expect(seen).toBe(3 * 2 * 2 + 3); // real and fake in each of its steps, and the generator's
-    expect(readdirSync(out)).toEqual(["samples-000003.png"]);
+    expect(readdirSync(out)).toEqual(["last.safetensors", "samples-000003.png"]);
     expect(readFileSync(events[0]!.grid!).subarray(1, 4).toString()).toBe("PNG");
     expect(trainer.sample(5).shape).toEqual([5, 1, 8, 8]);
   });
@@ -302,6 +302,82 @@ describe("GanTrainer", () => {
       for await (const { notice } of trainer.fit(points(), { steps: 15, logEvery: 5 })) notices.push(notice);
       expect(notices.filter(Boolean).join()).toContain("are not captured: the step is not the same each time");
       expect(calls).toBe(15 * 3);
+    });
+  });
+
+  describe("checkpoints", () => {
+    const numbers = (state: Record<string, Tensor>) =>
+      Object.entries(state).map(([key, t]) => [key, Array.from(t.dataSync(t.dtype) as Float32Array, Number)]);
+    /** A new run to `steps`, with epochs of four batches and one that is left out; ended by its reader behind step `stop`. */
+    const run = async (out: string, steps: number, { resume = false, stop = steps, seed = 3 } = {}) => {
+      manualSeed(5);
+      const generator = new nn.Sequential(
+        new nn.Linear(4, 8),
+        new nn.BatchNorm1d(8),
+        new nn.ReLU(),
+        new nn.Linear(8, 2),
+      );
+      const discriminator = new nn.Sequential(
+        new nn.Linear(2, 8),
+        new nn.Dropout(0.2),
+        new nn.LeakyReLU(),
+        new nn.Linear(8, 1),
+      );
+      const set = new data.TensorDataset([randn([35, 2])]);
+      manualSeed(seed); // of the run; a resumed one takes it from its checkpoint
+      const trainer = new train.GanTrainer(generator, discriminator, { noiseDim: 4, discriminatorSteps: 3, ema: 0.9 });
+      const loader = new data.DataLoader(set, { batchSize: 8, shuffle: true, seed: 2 });
+      const events: unknown[] = [];
+      const options = { steps, out, samples: 0, logEvery: 5, checkpointEvery: 2, resume };
+      for await (const { samplesPerSecond: _, ...event } of trainer.fit(loader, options)) {
+        events.push(event);
+        if (event.step >= stop) break;
+      }
+      const state = [generator, discriminator].map((m) => numbers(m.stateDict()));
+      return { events, state: [...state, numbers(trainer.ema!.stateDict().averages)], step: trainer.step };
+    };
+    const folder = () => mkdtempSync(join(tmpdir(), "napier-gan-"));
+
+    test("resumed in the middle of an epoch goes on bit for bit, also where its reader ended it", async () => {
+      const whole = await run(folder(), 23);
+      expect(whole.events.map((e) => (e as train.GanEvent).step)).toEqual([5, 10, 15, 20, 23]);
+      const out = folder();
+      expect((await run(out, 7)).step).toBe(7);
+      expect((await run(out, 23, { resume: true, stop: 15, seed: 4 })).step).toBe(15);
+      const rest = await run(out, 23, { resume: true, seed: 5 });
+      expect(rest.events).toEqual(whole.events.slice(3));
+      expect(rest.state).toEqual(whole.state);
+      expect(readdirSync(out)).toEqual(["last.safetensors"]);
+      expect((await run(folder(), 23, { resume: true })).state).toEqual(whole.state); // nothing there: from the beginning
+    });
+
+    test("what does not fit is said, and a loss that is no number leaves the last checkpoint", async () => {
+      const out = folder();
+      await run(out, 4);
+      const make = (options: train.GanTrainerOptions) =>
+        new train.GanTrainer(new nn.Sequential(new nn.Linear(4, 2)), new nn.Sequential(new nn.Linear(2, 1)), {
+          noiseDim: 4,
+          ...options,
+        });
+      const loader = new data.DataLoader(new data.TensorDataset([zeros([8, 2])]), { batchSize: 4 });
+      const take = async (
+        trainer: train.GanTrainer,
+        source: train.BatchSource,
+        options: Partial<train.GanFitOptions>,
+      ) => {
+        for await (const _ of trainer.fit(source, { steps: 6, ...options }));
+      };
+      await expect(take(make({}), loader, { out, resume: true })).rejects.toThrow("was written with ema");
+      await expect(take(make({}), loader, { resume: true })).rejects.toThrow("out, or the path of a checkpoint");
+      await expect(take(make({}), (async function* () {})(), { out, resume: true })).rejects.toThrow(
+        "loader with stateDict()",
+      );
+      const before = readFileSync(join(out, "last.safetensors"));
+      const nan = new data.DataLoader(new data.TensorDataset([full([8, 2], Number.NaN)]), { batchSize: 4 });
+      await expect(take(make({}), nan, { out })).rejects.toThrow(
+        "expected a finite loss, got NaN for the discriminator behind step 0",
+      );
+      expect(readFileSync(join(out, "last.safetensors"))).toEqual(before);
     });
   });
 
