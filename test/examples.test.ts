@@ -121,6 +121,15 @@ test.each([
   },
 );
 
+test("gpt on tiny Shakespeare: nanoGPT's setting, a validation loss of at most 1.95", () => {
+  const { dataset, settings, validationLoss } = resultOf("gpt");
+  expect(dataset).toBe("tinyshakespeare");
+  expect([settings.layers, settings.dim, settings.context, settings.batchSize, settings.steps]).toEqual([
+    4, 128, 64, 12, 2000,
+  ]);
+  expect(validationLoss).toBeLessThanOrEqual(1.95);
+});
+
 test("dcgan on Fashion-MNIST: a confidence of at least 85 %, all classes, a Fréchet distance that falls", () => {
   const result = resultOf("dcgan");
   expect(result.dataset).toBe("fashion-mnist");
