@@ -3,6 +3,10 @@
  * state ("model.conv.weight", "optimizer.state.0.expAvg"), and the state itself, as JSON, in the metadata. It is
  * replaced in one step (lib/io/atomic.ts): whoever resumes finds a whole one, whatever ended the process.
  */
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "../errors.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { fromRaw, toRaw } from "../io/tensors.js";
 import { addon } from "../native.js";
@@ -71,6 +75,22 @@ export interface Part {
 /** Parts by name; null: this run has none. */
 export type Parts = Readonly<Record<string, Part | null>>;
 
+/** The checkpoint of a run that writes to `out`, and the one to go on from: `out`'s, where it is there, or a path of its own. */
+export async function filesOfRun(
+  where: string,
+  out: string | null,
+  resume: boolean | string,
+): Promise<{ last: string | null; from: string | null }> {
+  expect(resume !== true || out !== null, where, "out, or the path of a checkpoint, with resume", "neither");
+  const last = out === null ? null : join(out, "last.safetensors");
+  if (out !== null) await mkdir(out, { recursive: true });
+  return { last, from: resume === true ? (existsSync(last!) ? last : null) : resume === false ? null : resume };
+}
+
+/** A loader as a part, null where it cannot say where it stands. */
+export const partOf = (loader: Partial<Part>): Part | null =>
+  loader.stateDict !== undefined && loader.loadStateDict !== undefined ? (loader as Part) : null;
+
 /** Writes the parts, the default generator and `progress` to `path`: all that loadRun() goes on from. */
 export async function saveRun(path: string, parts: Parts, progress: { step: number } & Record<string, State>) {
   const states = Object.entries(parts).map(([name, part]) => [name, part?.stateDict() ?? null]);
@@ -85,6 +105,12 @@ export async function saveRun(path: string, parts: Parts, progress: { step: numb
  * @throws Error where the file holds a part that this run lacks, or lacks one
  */
 export async function loadRun<P>(where: string, path: string, parts: Parts): Promise<P> {
+  expect(
+    parts.loader !== null,
+    where,
+    "a loader with stateDict() and loadStateDict() to resume, such as data.DataLoader",
+    "one without",
+  );
   // biome-ignore lint/suspicious/noExplicitAny: a file holds what saveRun() put there; each part checks its own
   const state = (await loadState(path)) as any;
   for (const [name, part] of Object.entries(parts))

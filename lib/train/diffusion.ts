@@ -10,8 +10,6 @@
  * the device by time and are read at events.
  */
 
-import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { GaussianDiffusion } from "../diffusion/process.js";
 import { expect, show } from "../errors.js";
@@ -26,7 +24,7 @@ import { Adam, clipGradNorm, EMA, LambdaLR, type Schedule } from "../optim/index
 import { Generator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import { StepRunner } from "./capturing.js";
-import { loadRun, type Part, type Parts, saveRun } from "./checkpoint.js";
+import { filesOfRun, loadRun, type Parts, partOf, saveRun } from "./checkpoint.js";
 import type {
   DiffusionEvaluation,
   DiffusionEvent,
@@ -184,18 +182,23 @@ export class DiffusionTrainer {
     whole(name, { steps, logEvery, sampleEvery, checkpointEvery });
     whole(name, { samples }, 0);
     expect(sampleEvery % logEvery === 0, name, `sampleEvery a multiple of logEvery (${logEvery})`, `${sampleEvery}`);
-    expect(resume !== true || out !== null, name, "out, or the path of a checkpoint, with resume", "neither");
-    const last = out === null ? null : join(out, "last.safetensors");
-    if (out !== null) await mkdir(out, { recursive: true });
-    const from = resume === true ? (existsSync(last!) ? last : null) : resume === false ? null : resume;
-    if (from !== null) await this.#resume(from, loader);
+    const { last, from } = await filesOfRun(name, out, resume);
+    const parts: Parts = {
+      model: this.network,
+      optimizer: this.optimizer,
+      schedule: this.#schedule,
+      ema: this.ema,
+      window: this.#window,
+      loader: partOf(loader),
+    };
+    if (from !== null) this.#p = await loadRun<Progress>(name, from, parts);
 
     const p = this.#p;
     let unsaved = false;
     const save = async () => {
       if (last === null || !unsaved) return;
       this.#expectFinite(await this.#window.read());
-      await saveRun(last, this.#parts(loader), { ...p });
+      await saveRun(last, parts, { ...p });
       unsaved = false;
     };
     this.network.train();
@@ -447,29 +450,6 @@ export class DiffusionTrainer {
       `DiffusionTrainer.fit: expected finite losses, got ${meanOf(bins)} within the steps up to ${this.#p.step}; ` +
         "try a lower learning rate, warmup, or clipNorm",
     );
-  }
-
-  #parts(loader: BatchSource): Parts {
-    const goesOn = loader.stateDict !== undefined && loader.loadStateDict !== undefined;
-    return {
-      model: this.network,
-      optimizer: this.optimizer,
-      schedule: this.#schedule,
-      ema: this.ema,
-      window: this.#window,
-      loader: goesOn ? (loader as Part) : null,
-    };
-  }
-
-  async #resume(path: string, loader: BatchSource): Promise<void> {
-    const parts = this.#parts(loader);
-    expect(
-      parts.loader !== null,
-      "DiffusionTrainer.fit",
-      "a loader with stateDict() and loadStateDict() to resume, such as data.DataLoader",
-      "one without",
-    );
-    this.#p = await loadRun<Progress>("DiffusionTrainer.fit", path, parts);
   }
 
   async #writeGrid(out: string, count: number, options: DiffusionSampleOptions): Promise<string> {

@@ -1,8 +1,6 @@
 /**
  * GanTrainer: two networks trained against each other in turns.
  */
-import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
@@ -11,9 +9,10 @@ import { type Module, ModuleList } from "../nn/index.js";
 import { tensor } from "../ops/create.js";
 import { randint } from "../ops/random.js";
 import { Adam, EMA } from "../optim/index.js";
+import { Generator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import { StepRunner } from "./capturing.js";
-import { loadRun, type Part, type Parts, saveRun } from "./checkpoint.js";
+import { filesOfRun, loadRun, type Parts, partOf, saveRun } from "./checkpoint.js";
 import { GAN_LOSSES, type GanLoss, type GanLossName, gradientPenalty, sampleNoise } from "./ganLosses.js";
 import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
@@ -212,17 +211,22 @@ export class GanTrainer {
     for (const [option, n] of Object.entries({ steps, logEvery, checkpointEvery }))
       expect(Number.isSafeInteger(n) && n >= 1, name, `${option} to be a whole number from 1 up`, `${n}`);
     expect(Number.isSafeInteger(samples) && samples >= 0, name, "samples to be a whole number from 0 up", `${samples}`);
-    expect(resume !== true || out !== null, name, "out, or the path of a checkpoint, with resume", "neither");
-    const last = out === null ? null : join(out, "last.safetensors");
-    if (out !== null) await mkdir(out, { recursive: true });
-    const from = resume === true ? (existsSync(last!) ? last : null) : resume === false ? null : resume;
-    if (from !== null) await this.#resume(from, loader);
+    const { last, from } = await filesOfRun(name, out, resume);
+    const parts: Parts = {
+      generatorNetwork: this.generator,
+      discriminatorNetwork: this.discriminator,
+      generatorOptimizer: this.#generatorOptimizer,
+      discriminatorOptimizer: this.#discriminatorOptimizer,
+      ema: this.ema,
+      loader: partOf(loader),
+    };
+    if (from !== null) this.#p = await loadRun<Progress>(name, from, parts);
 
     const p = this.#p;
     let unsaved = false;
     const save = async () => {
       if (last === null || !unsaved) return;
-      await saveRun(last, this.#parts(loader), { ...p });
+      await saveRun(last, parts, { ...p });
       unsaved = false;
     };
     this.generator.train();
@@ -300,29 +304,6 @@ export class GanTrainer {
     return value;
   }
 
-  #parts(loader: BatchSource): Parts {
-    const goesOn = loader.stateDict !== undefined && loader.loadStateDict !== undefined;
-    return {
-      generatorNetwork: this.generator,
-      discriminatorNetwork: this.discriminator,
-      generatorOptimizer: this.#generatorOptimizer,
-      discriminatorOptimizer: this.#discriminatorOptimizer,
-      ema: this.ema,
-      loader: goesOn ? (loader as Part) : null,
-    };
-  }
-
-  async #resume(path: string, loader: BatchSource): Promise<void> {
-    const parts = this.#parts(loader);
-    expect(
-      parts.loader !== null,
-      "GanTrainer.fit",
-      "a loader with stateDict() and loadStateDict() to resume, such as data.DataLoader",
-      "one without",
-    );
-    this.#p = await loadRun<Progress>("GanTrainer.fit", path, parts);
-  }
-
   #runner(step: (batch: Batch) => Tensor): StepRunner<Tensor> {
     const when = this.#capture === null ? "alike" : this.#capture ? "always" : "never";
     return new StepRunner(new ModuleList([this.generator, this.discriminator]), when, ([batch]) => step(batch!));
@@ -392,7 +373,10 @@ export class GanTrainer {
   }
 
   async #writeGrid(out: string, count: number): Promise<string> {
-    const x = this.sample(count);
+    // Noise of its own, the same for each grid: no draw of the training is used up.
+    const noise = sampleNoise(count, this.#noiseDim, { generator: new Generator(0) });
+    const x = this.sample(count, null, { noise });
+    noise.free();
     const path = join(out, `samples-${String(this.step).padStart(6, "0")}.png`);
     await saveImageGrid(path, x);
     x.free();

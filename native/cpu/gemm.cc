@@ -81,7 +81,7 @@ void gemm(T* y, const T* a, const T* b, const T* c, const GemmSize& size, int64_
   auto one = [&](int64_t e) {
     T* ye = y + e * s.m * s.n;
     const T *ae = a + e * s.strideA, *be = b + e * s.strideB;
-    After<T> after{relu != 0, T(alpha), T(beta), c ? c + e * s.strideC : nullptr, s.rowC};
+    After<T> after{relu != 0, T(alpha), T(beta), c ? c + e * s.strideC : nullptr, c ? s.rowC : 0};
     Target<T> target{ye, s.n};
     target.after = after;
     if (s.n <= fewMost && few(s.n, !s.transA, s.m)) {

@@ -311,26 +311,19 @@ describe("GanTrainer", () => {
     /** A new run to `steps`, with epochs of four batches and one that is left out; ended by its reader behind step `stop`. */
     const run = async (out: string, steps: number, { resume = false, stop = steps, seed = 3 } = {}) => {
       manualSeed(5);
-      const generator = new nn.Sequential(
-        new nn.Linear(4, 8),
-        new nn.BatchNorm1d(8),
-        new nn.ReLU(),
-        new nn.Linear(8, 2),
-      );
-      const discriminator = new nn.Sequential(
-        new nn.Linear(2, 8),
-        new nn.Dropout(0.2),
-        new nn.LeakyReLU(),
-        new nn.Linear(8, 1),
-      );
-      const set = new data.TensorDataset([randn([35, 2])]);
+      const [pictures, flat] = [new nn.Unflatten(1, [1, 1, 2]), new nn.Flatten()];
+      const hidden = [new nn.Linear(4, 8), new nn.BatchNorm1d(8), new nn.ReLU()];
+      const generator = new nn.Sequential(...hidden, new nn.Linear(8, 2), pictures);
+      const judging = [new nn.Linear(2, 8), new nn.Dropout(0.2), new nn.LeakyReLU(), new nn.Linear(8, 1)];
+      const discriminator = new nn.Sequential(flat, ...judging);
+      const set = new data.TensorDataset([randn([35, 1, 1, 2])]);
       manualSeed(seed); // of the run; a resumed one takes it from its checkpoint
       const trainer = new train.GanTrainer(generator, discriminator, { noiseDim: 4, discriminatorSteps: 3, ema: 0.9 });
       const loader = new data.DataLoader(set, { batchSize: 8, shuffle: true, seed: 2 });
       const events: unknown[] = [];
-      const options = { steps, out, samples: 0, logEvery: 5, checkpointEvery: 2, resume };
-      for await (const { samplesPerSecond: _, ...event } of trainer.fit(loader, options)) {
-        events.push(event);
+      const options = { steps, out, samples: 2, logEvery: 5, checkpointEvery: 2, resume };
+      for await (const { samplesPerSecond: _, grid, ...event } of trainer.fit(loader, options)) {
+        events.push({ ...event, grid: readFileSync(grid!) });
         if (event.step >= stop) break;
       }
       const state = [generator, discriminator].map((m) => numbers(m.stateDict()));
@@ -347,7 +340,8 @@ describe("GanTrainer", () => {
       const rest = await run(out, 23, { resume: true, seed: 5 });
       expect(rest.events).toEqual(whole.events.slice(3));
       expect(rest.state).toEqual(whole.state);
-      expect(readdirSync(out)).toEqual(["last.safetensors"]);
+      const grids = [5, 7, 10, 15, 20, 23].map((step) => `samples-${String(step).padStart(6, "0")}.png`);
+      expect(readdirSync(out).sort()).toEqual(["last.safetensors", ...grids]);
       expect((await run(folder(), 23, { resume: true })).state).toEqual(whole.state); // nothing there: from the beginning
     });
 
