@@ -309,7 +309,7 @@ describe("GanTrainer", () => {
     const numbers = (state: Record<string, Tensor>) =>
       Object.entries(state).map(([key, t]) => [key, Array.from(t.dataSync(t.dtype) as Float32Array, Number)]);
     /** A new run to `steps`, with epochs of four batches and one that is left out; ended by its reader behind step `stop`. */
-    const run = async (out: string, steps: number, { resume = false, stop = steps, seed = 3 } = {}) => {
+    const run = async (out: string, steps: number, { resume = false, stop = steps, seed = 3, abortAt = 0 } = {}) => {
       manualSeed(5);
       const [pictures, flat] = [new nn.Unflatten(1, [1, 1, 2]), new nn.Flatten()];
       const hidden = [new nn.Linear(4, 8), new nn.BatchNorm1d(8), new nn.ReLU()];
@@ -320,9 +320,22 @@ describe("GanTrainer", () => {
       manualSeed(seed); // of the run; a resumed one takes it from its checkpoint
       const trainer = new train.GanTrainer(generator, discriminator, { noiseDim: 4, discriminatorSteps: 3, ema: 0.9 });
       const loader = new data.DataLoader(set, { batchSize: 8, shuffle: true, seed: 2 });
+      const abort = new AbortController();
+      let batches = 0;
+      const watched: train.BatchSource = {
+        async *[Symbol.asyncIterator]() {
+          for await (const batch of loader) {
+            if (++batches === abortAt) abort.abort();
+            yield batch;
+          }
+        },
+        stateDict: () => loader.stateDict(),
+        loadStateDict: (state) => loader.loadStateDict(state as ReturnType<typeof loader.stateDict>),
+      };
       const events: unknown[] = [];
-      const options = { steps, out, samples: 2, logEvery: 5, checkpointEvery: 2, resume };
-      for await (const { samplesPerSecond: _, grid, ...event } of trainer.fit(loader, options)) {
+      const { signal } = abort;
+      const options = { steps, out, samples: 2, logEvery: 5, checkpointEvery: 2, resume, signal };
+      for await (const { samplesPerSecond: _, grid, ...event } of trainer.fit(watched, options)) {
         events.push({ ...event, grid: readFileSync(grid!) });
         if (event.step >= stop) break;
       }
@@ -335,7 +348,9 @@ describe("GanTrainer", () => {
       const whole = await run(folder(), 23);
       expect(whole.events.map((e) => (e as train.GanEvent).step)).toEqual([5, 10, 15, 20, 23]);
       const out = folder();
-      expect((await run(out, 7)).step).toBe(7);
+      const early = await run(out, 23, { abortAt: 8 }); // seven full batches: between two steps of the discriminator
+      expect([early.step, early.events]).toEqual([2, []]);
+      expect((await run(out, 7, { resume: true, seed: 6 })).step).toBe(7);
       expect((await run(out, 23, { resume: true, stop: 15, seed: 4 })).step).toBe(15);
       const rest = await run(out, 23, { resume: true, seed: 5 });
       expect(rest.events).toEqual(whole.events.slice(3));
