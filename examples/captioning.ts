@@ -6,7 +6,7 @@
  *
  *     npm run example -- captioning --full
  */
-import { type data, manualSeed, models, nn, noGrad, optim, type Tensor, train } from "napier";
+import { type data, manualSeed, models, nn, noGrad, type Tensor } from "napier";
 import { percent, printTable, saveResult } from "./shared/pictures.js";
 import {
   batchesOf,
@@ -14,13 +14,12 @@ import {
   full,
   imageTower,
   isNovel,
-  loader,
   novelShare,
-  resume,
   saveScenes,
   seed,
   sets,
   tokenizer,
+  trainOnScenes,
 } from "./shared/scenes.js";
 
 const [featureDim, batchSize, epochs, lr] = [256, 128, full ? 12 : 2, 2e-3];
@@ -58,25 +57,11 @@ class Describer extends nn.Module {
 
 manualSeed(seed);
 const model = new Describer();
-const batches = loader(batchSize);
-const optimizer = new optim.AdamW(model.parameters(), { lr, weightDecay: 0.02 });
-const trainer = new train.Trainer(model, {
-  optimizer,
-  loss: (features, captions) => model.loss(features, captions),
-  schedule: new optim.OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * batches.length }),
-  clipNorm: 1,
-  seed,
-  out: "runs/captioning",
+const seconds = await trainOnScenes("captioning", model, (features, captions) => model.loss(features, captions), {
+  batchSize,
+  epochs,
+  lr,
 });
-const run = trainer.fit(batches, { epochs, resume, checkpoint: { seconds: 30 } });
-for await (const event of run)
-  if (event.type === "epoch")
-    console.log(
-      `  epoch ${event.epoch}: loss ${event.scores.loss!.toFixed(3)}, ${event.samplesPerSecond.toFixed(0)} pictures/s`,
-    );
-const { seconds, epochs: done } = await run;
-if (done < epochs) process.exit(); // interrupted: --resume goes on
-model.eval();
 
 /** What each captioner says of a split greedily, and of its first `n` by beam search. */
 async function describe(split: data.SceneSplit, n: number) {

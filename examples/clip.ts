@@ -5,46 +5,31 @@
  *
  *     npm run example -- clip --full
  */
-import { cat, data, manualSeed, metrics, models, noGrad, optim, type Tensor, tensor, train } from "napier";
+import { cat, data, manualSeed, metrics, models, noGrad, type Tensor, tensor } from "napier";
 import { percent, printTable, saveResult } from "./shared/pictures.js";
 import {
   batchesOf,
   captionLength,
   full,
   imageTower,
-  loader,
   novelShare,
-  resume,
   saveScenes,
   seed,
   sets,
   tokenizer,
   tokensOf,
+  trainOnScenes,
 } from "./shared/scenes.js";
 
 const [dim, batchSize, epochs, lr] = [128, 256, full ? 12 : 2, 3e-3];
 manualSeed(seed);
 const text = new models.TextEncoder({ vocabulary: tokenizer.size, context: captionLength, dim: 64 });
 const model = new models.CLIP(imageTower(256), text, { imageDim: 256, textDim: text.dim, dim });
-const batches = loader(batchSize);
-const optimizer = new optim.AdamW(model.parameters(), { lr, weightDecay: 0.02 });
-const trainer = new train.Trainer(model, {
-  optimizer,
-  loss: (vectors, texts) => model.loss(vectors, texts),
-  schedule: new optim.OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * batches.length }),
-  clipNorm: 1,
-  seed,
-  out: "runs/clip",
+const seconds = await trainOnScenes("clip", model, (vectors, texts) => model.loss(vectors, texts), {
+  batchSize,
+  epochs,
+  lr,
 });
-const run = trainer.fit(batches, { epochs, resume, checkpoint: { seconds: 30 } });
-for await (const event of run)
-  if (event.type === "epoch")
-    console.log(
-      `  epoch ${event.epoch}: loss ${event.scores.loss!.toFixed(3)}, ${event.samplesPerSecond.toFixed(0)} pictures/s`,
-    );
-const { seconds, epochs: done } = await run;
-if (done < epochs) process.exit(); // interrupted: --resume goes on
-model.eval();
 
 async function vectorsOf(split: data.SceneSplit): Promise<Tensor> {
   const parts: Tensor[] = [];

@@ -3,7 +3,7 @@
  * without; the network that looks at them; the pictures that stand beside the results.
  */
 import { parseArgs } from "node:util";
-import { data, nn, noGrad, scope, type Tensor, tensor, train } from "napier";
+import { data, nn, noGrad, optim, scope, type Tensor, tensor, train } from "napier";
 
 const { values } = parseArgs({
   options: { full: { type: "boolean", default: false }, resume: { type: "boolean", default: false } },
@@ -19,8 +19,34 @@ const trainSet = data.captionDataset(sets.train.pictures, sets.train.captions, t
 });
 /** <start>, the words of the longest caption, <end>. */
 export const captionLength = trainSet.tensors[1]!.shape[1]!;
-export const loader = (batchSize: number) =>
-  new data.DataLoader(trainSet, { batchSize, shuffle: true, seed, dropLast: true });
+
+/**
+ * Trains on the captioned pictures with one cycle of the learning rate, and leaves the model in eval mode. Every 30 seconds
+ * a checkpoint goes to runs/NAME, which --resume goes on from; an interrupted run ends the process.
+ *
+ * @returns seconds of training
+ */
+export async function trainOnScenes(
+  name: string,
+  model: train.Model,
+  loss: train.TrainerOptions["loss"],
+  { batchSize, epochs, lr }: { batchSize: number; epochs: number; lr: number },
+): Promise<number> {
+  const loader = new data.DataLoader(trainSet, { batchSize, shuffle: true, seed, dropLast: true });
+  const optimizer = new optim.AdamW(model.parameters(), { lr, weightDecay: 0.02 });
+  const schedule = new optim.OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * loader.length });
+  const trainer = new train.Trainer(model, { optimizer, loss, schedule, clipNorm: 1, seed, out: `runs/${name}` });
+  const run = trainer.fit(loader, { epochs, resume, checkpoint: { seconds: 30 } });
+  for await (const event of run)
+    if (event.type === "epoch")
+      console.log(
+        `  epoch ${event.epoch}: loss ${event.scores.loss!.toFixed(3)}, ${event.samplesPerSecond.toFixed(0)} pictures/s`,
+      );
+  const { seconds, epochs: done } = await run;
+  if (done < epochs) process.exit();
+  model.eval();
+  return seconds;
+}
 
 /** Texts to rows of tokens, [n, captionLength]. */
 export const tokensOf = (texts: readonly string[]): Tensor =>
