@@ -219,9 +219,9 @@ export class DINO extends Module {
   readonly student: Tower;
   /** The student's running average; learns nothing by itself. */
   readonly teacher: Tower;
-  /** [1, out]: a running mean of the teacher's answers. */
+  /** A running mean of the teacher's answers, [1, out]. */
   declare readonly center: Tensor;
-  /** []: the teacher's, now. */
+  /** The teacher's temperature, now, []. */
   declare readonly temperature: Tensor;
   /** What the teacher keeps of itself at the next update(). */
   momentum: number;

@@ -34,14 +34,16 @@ export class PatchEmbed extends Module {
   /** Patches of a picture. */
   readonly patches: number;
 
-  /** `patch` has to divide `imageSize`; `anySize`: pictures of other sizes are taken, too. */
+  /** `model` says in errors whose patches they are. */
   constructor(
     model: string,
     /** Height and width of a picture. */
     readonly imageSize: number,
+    /** Height and width of a patch; has to divide `imageSize`. */
     readonly patch: number,
     inChannels: number,
     dim: number,
+    /** Whether pictures of other sizes are taken, too. Default false. */
     readonly anySize = false,
   ) {
     super();

@@ -25,7 +25,10 @@ export interface AloneOptions {
 }
 
 /** What trainAlone() trains: a CellNetwork, or any other classifier. */
-export type Classifier = Module & { forward(x: Tensor): Tensor };
+export type Classifier = Module & {
+  /** Pictures [n, c, h, w] to scores [n, classes]. */
+  forward(x: Tensor): Tensor;
+};
 
 /**
  * Trains a classifier for so many steps, with the recipe of NAS-Bench-201 (Dong & Yang 2020). With accuracy() behind it,
