@@ -2,8 +2,12 @@
 // net in the same pass: y = relu(xh w + b + r). r and relu may each be absent.
 //
 // One thread takes a channel from the statistics to y, so that its n planes are read from memory once and from L2
-// after. Sums: about the mean k of the channel's first plane, in one pass (with d = x - k, var = mean d^2 - (mean d)^2;
-// that plane is 1/n of the data, so (mean d)^2 < n var and nothing cancels), kDepth additions in T, then in double.
+// after. Planes lie c inner elements apart, and the hardware's prefetch ends with each: the next ones are asked for while
+// one is walked. What is large is written past the caches.
+//
+// Sums: about the mean k of the channel's first plane, in one pass (with d = x - k, var = mean d^2 - (mean d)^2; that
+// plane is 1/n of the data, so (mean d)^2 < n var and nothing cancels), kDepth additions in T, then in double.
+#include "map.h"
 #include "rows.h"
 #include <utility>
 
@@ -67,9 +71,46 @@ struct Moments {
   double mean, variance;
 };
 
+// f<Flag>() for a flag that is known when the call runs: the loops have no branches.
+template <class F> INLINE void withFlag(bool flag, const F& f) {
+  if (flag) f(std::true_type{});
+  else f(std::false_type{});
+}
+
+// Which plane is read some 4 KB after plane n of channel c: one of the same channel or, at its end, of the next one.
+// Asked for where x comes from memory, planes are not shorter than what it costs to ask, and not so long (64 KB) that
+// they would be gone again.
+template <class T> struct Ahead {
+  const ChannelSize& s;
+  int64_t planes = 0;
+  INLINE explicit Ahead(const ChannelSize& s) : s(s) {
+    constexpr int64_t kB = 1024 / sizeof(T);
+    if (s.n * s.c * s.inner >= streamBytes() / int64_t(sizeof(T)) && s.inner >= kB / 4 && s.inner <= 64 * kB)
+      planes = (4 * kB - 1) / s.inner + 1;
+  }
+  INLINE operator bool() const { return planes > 0; }
+  INLINE int64_t operator()(int64_t n, int64_t c) const {
+    int64_t to = n + planes, channel = c;
+    if (to >= s.n) to -= s.n, channel++;
+    if (to >= s.n || channel >= s.c) to = n, channel = c;
+    return (to * s.c + channel) * s.inner;
+  }
+};
+// Asks for element i of each array, where Far.
+template <class Far, class... P> INLINE void fetch(Far, int64_t i, const P*... arrays) {
+  if constexpr (Far::value) (__builtin_prefetch(arrays + i, 0, 2), ...);
+}
+
+// Whether a result of planes is written past the caches.
+template <class T> INLINE bool planesGoAround(const T* y, const ChannelSize& s) {
+  return y && s.inner % width<T> == 0 && goesAround(y, s.n * s.c * s.inner);
+}
+
 INLINE double rootReciprocal(double v) { return 1 / __builtin_sqrt(v); }
 
-template <class T> INLINE Moments channelMoments(const T* x, const ChannelSize& s, int64_t c) {
+template <class T, class Far>
+INLINE Moments channelMoments(const T* x, const Ahead<T>& ahead, Far far, int64_t c) {
+  const ChannelSize& s = ahead.s;
   const int64_t step = s.c * s.inner;
   const T* x0 = x + c * s.inner;
   WideSum<T> first;
@@ -80,15 +121,17 @@ template <class T> INLINE Moments channelMoments(const T* x, const ChannelSize& 
   const Vec<T> shift = splat(k);
   PairSum<T> sums;
   for (int64_t n = 0; n < s.n; n++) {
-    const T* xp = x0 + n * step;
+    const T *xp = x0 + n * step, *next = x + ahead(n, c);
     sums.plane(
         s.inner,
         [&](int64_t i, Vec<T>& a, Vec<T>& b) {
+          fetch(far, i, next);
           Vec<T> d = load(xp + i) - shift;
           a += d;
           b = fma(d, d, b);
         },
         [&](int64_t i, int64_t rest, Vec<T>& a, Vec<T>& b) {
+          fetch(far, i, next);
           Vec<T> d = lanesBelow<T>(rest) ? loadPart(xp + i, rest) - shift : Vec<T>{};
           a += d;
           b = fma(d, d, b);
@@ -108,39 +151,38 @@ template <bool Relu, class V> INLINE V rectified(V v) {
 // The gradient of that, by its result: dy where it is above 0.
 template <class V> INLINE V passed(V y, V dy) { return y <= V{} ? V{} : dy; }
 
-// f<Relu>() for a flag that is known when the call runs: the loops have no branches.
-template <class F> INLINE void withFlag(bool flag, const F& f) {
-  if (flag) f(std::true_type{});
-  else f(std::false_type{});
-}
-
 // y = relu((x - mean) scale + b + r) over the channel's planes
-template <class T>
-INLINE void normaliseChannel(T* y, const T* x, const T* r, T mean, T scale, T b, bool relu, const ChannelSize& s,
+template <class T, class Far>
+INLINE void normaliseChannel(T* y, const T* x, const T* r, T mean, T scale, T b, bool relu, const Ahead<T>& ahead, Far far,
                              int64_t c) {
+  const ChannelSize& s = ahead.s;
   const Vec<T> m = splat(mean), f = splat(scale), o = splat(b);
+  const bool around = planesGoAround(y, s);
   withFlag(relu, [&](auto isRelu) {
     withFlag(r != nullptr, [&](auto isAdded) {
       constexpr bool kRelu = decltype(isRelu)::value, kAdded = decltype(isAdded)::value;
       for (int64_t n = 0; n < s.n; n++) {
-        const int64_t at = (n * s.c + c) * s.inner;
+        const int64_t at = (n * s.c + c) * s.inner, next = ahead(n, c);
         const T *xp = x + at, *rp = kAdded ? r + at : nullptr;
         T* yp = y + at;
         along<T>(
             s.inner,
             [&](int64_t i) {
+              fetch(far, next + i, x);
               Vec<T> v = fma(load(xp + i) - m, f, o);
-              if constexpr (kAdded) v += load(rp + i);
-              store(yp + i, rectified<kRelu>(v));
+              if constexpr (kAdded) fetch(far, next + i, r), v += load(rp + i);
+              put<T>(yp + i, rectified<kRelu>(v), around);
             },
             [&](int64_t i, int64_t rest) {
+              fetch(far, next + i, x);
               Vec<T> v = fma(loadPart(xp + i, rest) - m, f, o);
-              if constexpr (kAdded) v += loadPart(rp + i, rest);
+              if constexpr (kAdded) fetch(far, next + i, r), v += loadPart(rp + i, rest);
               storePart(yp + i, rectified<kRelu>(v), rest);
             });
       }
     });
   });
+  if (around) streamed();
 }
 
 // inner = 1: x is [n, c] and neighbouring channels lie in one register; body(first, count) for blocks of channels.
@@ -192,17 +234,20 @@ void batchNorm(T* y, T* mean, T* variance, const T* x, const T* r, const T* w, c
           y[i] = finished((x[i] - m[j]) * scale[j] + offset[j], r, i, relu);
         }
     });
-  parallel(s.c, grainOf(s.n * s.inner * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; c++) {
-      if (s.n == 0 || s.inner == 0) {
-        mean[c] = variance[c] = T(__builtin_nan(""));
-        continue;
+  if (s.n == 0 || s.inner == 0) {
+    for (int64_t c = 0; c < s.c; c++) mean[c] = variance[c] = T(__builtin_nan(""));
+    return;
+  }
+  const Ahead<T> ahead(s);
+  withFlag(ahead, [&](auto far) {
+    parallel(s.c, grainOf(s.n * s.inner * 3 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; c++) {
+        Moments at = channelMoments(x, ahead, far, c);
+        mean[c] = T(at.mean);
+        variance[c] = T(at.variance);
+        normaliseChannel(y, x, r, mean[c], scaleOf(variance[c], w, eps, c), b ? b[c] : T(0), relu != 0, ahead, far, c);
       }
-      Moments at = channelMoments(x, s, c);
-      mean[c] = T(at.mean);
-      variance[c] = T(at.variance);
-      normaliseChannel(y, x, r, mean[c], scaleOf(variance[c], w, eps, c), b ? b[c] : T(0), relu != 0, s, c);
-    }
+    });
   });
 }
 KERNEL(batchNorm)
@@ -221,9 +266,12 @@ void batchNormInfer(T* y, const T* x, const T* r, const T* mean, const T* varian
           y[i] = finished((x[i] - mean[c + j]) * scale[j] + (b ? b[c + j] : T(0)), r, i, relu);
         }
     });
-  parallel(s.c, grainOf(s.n * s.inner * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; c++)
-      normaliseChannel(y, x, r, mean[c], scaleOf(variance[c], w, eps, c), b ? b[c] : T(0), relu != 0, s, c);
+  const Ahead<T> ahead(s);
+  withFlag(ahead, [&](auto far) {
+    parallel(s.c, grainOf(s.n * s.inner * 2 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; c++)
+        normaliseChannel(y, x, r, mean[c], scaleOf(variance[c], w, eps, c), b ? b[c] : T(0), relu != 0, ahead, far, c);
+    });
   });
 }
 KERNEL(batchNormInfer)
@@ -278,8 +326,10 @@ void batchNormGrad(T* dx, T* dr, T* dw, T* db, const T* dy, const T* x, const T*
             dx[i] = slope(i, j) * p[j] - (x[i] - mean[c + j]) * q[j] - o[j];
           }
     });
+  const bool around = planesGoAround(dx, s), aroundR = planesGoAround(dr, s);
+  const Ahead<T> ahead(s);
   // Of: how g comes from element i of a plane: 0 dy itself, 1 by y, 2 by y computed again.
-  auto channels = [&](auto of) {
+  auto channels = [&](auto of, auto far) {
     constexpr int kOf = decltype(of)::value;
     parallel(s.c, grainOf(s.n * s.inner * 5 * int64_t(sizeof(T))), [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; c++) {
@@ -291,20 +341,26 @@ void batchNormGrad(T* dx, T* dr, T* dw, T* db, const T* dy, const T* x, const T*
           return g;
         };
         const auto whole = [](const T* p) { return load(p); };
+        const auto fetchAll = [=](int64_t i) {
+          fetch(far, i, x, dy);
+          if constexpr (kOf == 1) fetch(far, i, y);
+        };
         PairSum<T> pair;
         if (sums)
           for (int64_t n = 0; n < s.n; n++) {
-            const int64_t at = (n * s.c + c) * s.inner;
+            const int64_t at = (n * s.c + c) * s.inner, next = ahead(n, c);
             pair.plane(
                 s.inner,
                 [&](int64_t i, Vec<T>& a, Vec<T>& b) {
+                  fetchAll(next + i);
                   Vec<T> g = slope(whole, at + i);
-                  if (dr) store(dr + at + i, g);
+                  if (dr) put<T>(dr + at + i, g, aroundR);
                   a += g;
                   b = fma(g, load(x + at + i) - m, b);
                 },
                 [&](int64_t i, int64_t rest, Vec<T>& a, Vec<T>& b) {
                   const auto part = [=](const T* p) { return loadPart(p, rest); };
+                  fetchAll(next + i);
                   Vec<T> g = slope(part, at + i);
                   if (dr) storePart(dr + at + i, g, rest);
                   a += g;
@@ -316,23 +372,28 @@ void batchNormGrad(T* dx, T* dr, T* dw, T* db, const T* dy, const T* x, const T*
         if (!dx) continue;
         const Vec<T> p = splat(line.p), q = splat(-line.q), o = splat(line.o);
         for (int64_t n = 0; n < s.n; n++) {
-          const int64_t at = (n * s.c + c) * s.inner;
+          const int64_t at = (n * s.c + c) * s.inner, next = ahead(n, c);
           along<T>(
               s.inner,
               [&](int64_t i) {
-                store(dx + at + i, fma(slope(whole, at + i), p, fma(load(x + at + i) - m, q, -o)));
+                fetchAll(next + i);
+                put<T>(dx + at + i, fma(slope(whole, at + i), p, fma(load(x + at + i) - m, q, -o)), around);
               },
               [&](int64_t i, int64_t rest) {
+                fetchAll(next + i);
                 const auto part = [=](const T* p) { return loadPart(p, rest); };
                 storePart(dx + at + i, fma(slope(part, at + i), p, fma(part(x + at + i) - m, q, -o)), rest);
               });
         }
       }
+      if (around || aroundR) streamed();
     });
   };
-  if (!relu) channels(std::integral_constant<int, 0>{});
-  else if (y) channels(std::integral_constant<int, 1>{});
-  else channels(std::integral_constant<int, 2>{});
+  withFlag(ahead, [&](auto far) {
+    if (!relu) channels(std::integral_constant<int, 0>{}, far);
+    else if (y) channels(std::integral_constant<int, 1>{}, far);
+    else channels(std::integral_constant<int, 2>{}, far);
+  });
 }
 KERNEL(batchNormGrad)
 

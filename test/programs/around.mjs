@@ -1,7 +1,7 @@
 // The ops that write large results past the caches, on operands of odd lengths, unaligned rows and more than one chunk.
 // Prints the SHA-256 of all results: with NAPIER_STREAM_BYTES=64 it must be the same as without.
 import { createHash } from "node:crypto";
-import { fuse, grad, groupNorm, layerNorm, manualSeed, randn, scope } from "napier";
+import { batchNorm, fuse, grad, groupNorm, layerNorm, manualSeed, randn, scope } from "napier";
 
 manualSeed(7);
 const hash = createHash("sha256");
@@ -38,6 +38,27 @@ for (const dtype of ["float32", "float64"])
       if (shape[0] === 16) both((z) => groupNorm(z, 2, null, null), [2, 8, 64]);
       for (const r of results) hash.update(new Uint8Array(r.dataSync(dtype).buffer));
     });
+// Batch normalisation, which also asks ahead for planes: long and short ones, fewer than it asks ahead for, a tail.
+for (const [n, c, inner] of [
+  [5, 7, 320],
+  [2, 3, 64],
+  [1, 4, 1024],
+  [9, 3, 131],
+  [3, 2, 17_000],
+])
+  for (const dtype of ["float32", "float64"])
+    for (const [activation, added] of [[null, false], ["relu", false], ["relu", true]])
+      scope(() => {
+        const draw = (shape) => randn(shape).to(dtype).requiresGrad_();
+        const [x, w, b] = [draw([n, c, inner]), draw([c]), draw([c])];
+        const residual = added ? draw(x.shape) : null;
+        for (const training of [true, false]) {
+          const running = [randn([c]).to(dtype), randn([c]).square().to(dtype)];
+          const y = batchNorm(x, ...running, w, b, { training, residual, activation });
+          const gradients = grad(y, [x, w, b, ...(residual ? [residual] : [])], { gradOutputs: [randn(y.shape).to(dtype)] });
+          for (const r of [y, ...gradients]) hash.update(new Uint8Array(r.dataSync(dtype).buffer));
+        }
+      });
 // Transposes: whole tiles, rows that are whole lines and others, three dimensions.
 for (const [shape, order] of [
   [[96, 48], [1, 0]],
