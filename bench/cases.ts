@@ -51,12 +51,7 @@ const conv = (op: string, [n, c, h, o, r, stride = 1, pad = r >> 1, groups = 1]:
 /** Forward, input gradient and weight gradient. */
 const apart = (op: string, ...picture: Picture): Case[] => ["", " dx", " dw"].map((part) => conv(op + part, picture));
 
-/** An op over [n, c, h, w] activations; `passes` counts tensors read and written. */
-const memoryBound = (op: string, passes: number, naive = false): Case => {
-  const params = { n: 32, c: 64, h: 56 };
-  return { name: `${op} 32x64x56x56`, op, params, gflop: 0, gbyte: (4 * passes * 32 * 64 * 56 * 56) / 1e9, naive };
-};
-
+/** Products of matrices and convolutions. */
 export const ops: Case[] = [
   ...[64, 128, 256, 512, 1024, 2048].map((n) => gemm(n, n, n, false, false, n === 256)),
   gemm(64, 576, 3136),
@@ -101,46 +96,6 @@ export const ops: Case[] = [
   conv("conv2d+backward", [32, 64, 56, 64, 3]),
   conv("conv2d", [8, 32, 32, 32, 3], true),
   conv("conv2d+backward", [8, 32, 32, 32, 3], true),
-  memoryBound("add", 3),
-  memoryBound("relu", 2),
-  memoryBound("exp", 2),
-  memoryBound("tanh", 2),
-  memoryBound("sigmoid", 2),
-  memoryBound("gelu", 2),
-  memoryBound("batchnorm", 2, true),
-  memoryBound("batchnorm+backward", 7, true),
-  memoryBound("maxpool", 1.25),
-  {
-    name: "softmax 65536x64",
-    op: "softmax",
-    params: { rows: 65536, cols: 64 },
-    gflop: 0,
-    gbyte: (8 * 65536 * 64) / 1e9,
-  },
-  {
-    name: "layernorm+backward 8192x768",
-    op: "layernorm+backward",
-    params: { rows: 8192, cols: 768 },
-    gflop: 0,
-    gbyte: (20 * 8192 * 768) / 1e9,
-  },
-  {
-    name: "crossEntropy+backward 4096x1000",
-    op: "crossEntropy+backward",
-    params: { rows: 4096, cols: 1000 },
-    gflop: 0,
-    gbyte: (12 * 4096 * 1000) / 1e9,
-  },
-  { name: "adam 11M", op: "adam", params: { n: 11e6 }, gflop: 0, gbyte: (28 * 11e6) / 1e9 },
-  { name: "sgd 11M", op: "sgd", params: { n: 11e6 }, gflop: 0, gbyte: (12 * 11e6) / 1e9 },
-  { name: "tiny add 1000", op: "tiny add", params: { n: 1000 }, gflop: 0, gbyte: 12e3 / 1e9 },
-  {
-    name: "tiny matmul 8",
-    op: "matmul",
-    params: { m: 8, k: 8, n: 8, transA: false, transB: false },
-    gflop: 1024 / 1e9,
-    gbyte: 0,
-  },
 ];
 
 /** Whole training steps: the names and models of bench/rivals/torch_steps.py. */

@@ -35,7 +35,7 @@ const parameters = RESNET18.reduce((a, b) => a + b, 0);
 export const memory: Case[] = [
   picture("batchnorm+relu+backward", 5),
   picture("batchnorm+add+relu+backward", 7),
-  picture("batchnorm+backward", 5),
+  { ...picture("batchnorm+backward", 5), naive: true },
   row("adam", "resnet18", 7 * parameters, {}),
   row("adamw", "resnet18", 7 * parameters, {}),
   row("sgd momentum", "resnet18", 5 * parameters, {}),
@@ -58,7 +58,7 @@ export const memory: Case[] = [
   flat("sigmoid", 2, 64),
   flat("gelu", 2, 64),
   flat("sgd", 3, 64),
-  picture("add", 2),
+  picture("add", 3),
   picture("relu+backward", 5),
   picture("gelu+backward", 5),
   picture("silu+backward", 5),

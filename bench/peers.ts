@@ -80,7 +80,8 @@ export const PEERS: Record<string, Peer> = {
   sklearn64: scikit("float64"),
   tfjs: {
     name: "tensorflow.js wasm",
-    takes: ({ op, name }) => op === "step" && name === "two_layer", // it has no gradient of a convolution
+    // It has no gradient of a convolution.
+    takes: ({ op, name }) => op === "inference" || (op === "step" && name === "two_layer"),
     version: packageVersion("@tensorflow/tfjs"),
     install: NPM,
     start: () => node("tensorflow.js wasm", "tfjs.js", [threads]),

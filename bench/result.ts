@@ -15,6 +15,8 @@ export interface Result {
   max: number;
   /** Where the tail is what matters. */
   p99?: number;
+  /** Minor page faults of a steady step, the median. */
+  faults?: number;
   /** What else there is to say, printed behind it. */
   note?: string;
   /** How many measurements. */

@@ -14,6 +14,9 @@ interface Tiny {
   name: string;
   /** Target in us until the result is there. */
   target: number;
+  /** Its arithmetic, as of a Case. */
+  gflop: number;
+  gbyte: number;
   op: () => Tensor;
 }
 const pair = (...shape: number[]): [Tensor, Tensor] => [randn(shape), randn(shape)];
@@ -21,30 +24,40 @@ const [a, b] = pair(1000);
 const [m8, n8] = pair(8, 8);
 const [m64, n64] = pair(64, 64);
 const CASES: Tiny[] = [
-  { name: "add 1000", target: 2, op: () => a.add(b) },
-  { name: "matmul 8x8", target: 2, op: () => m8.matmul(n8) },
-  { name: "matmul 64x64", target: 9, op: () => m64.matmul(n64) },
+  { name: "add 1000", target: 2, gflop: 0, gbyte: 12e3 / 1e9, op: () => a.add(b) },
+  { name: "matmul 8x8", target: 2, gflop: (2 * 8 ** 3) / 1e9, gbyte: 0, op: () => m8.matmul(n8) },
+  { name: "matmul 64x64", target: 9, gflop: (2 * 64 ** 3) / 1e9, gbyte: 0, op: () => m64.matmul(n64) },
 ];
 
 /** Ways to the result. Nothing is freed by hand: what collecting the tensors costs is in the time. */
-const WAYS: Record<string, (op: () => Tensor) => undefined | Promise<unknown>> = {
-  ready: (op) => {
+const WAYS = {
+  ready: (op: () => Tensor) => {
     op();
     addon.synchronize();
   },
-  "dataSync()": (op) => {
+  "dataSync()": (op: () => Tensor) => {
     op().dataSync();
   },
-  "await data()": (op) => op().data(),
+  "await data()": (op: () => Tensor) => op().data(),
 };
 
-async function samples(run: () => undefined | Promise<unknown>, budget: number): Promise<number[]> {
+/** What is asked of an op, and who answers it by which way, napier first. */
+const QUESTIONS = {
+  "result ready": { napier: "napier ready", pytorch: "pytorch ready" },
+  "numbers read": {
+    napier: "napier dataSync()",
+    "napier await data()": "napier await data()",
+    pytorch: "pytorch numpy()",
+  },
+};
+
+async function samples(run: () => unknown, budget: number): Promise<number[]> {
   const ms: number[] = [];
   for (const start = performance.now(); ms.length === 0 || performance.now() - start < budget; ) {
     const t = process.hrtime.bigint();
     for (let i = 0; i < CALLS; i++) {
       const pending = run();
-      if (pending) await pending;
+      if (pending instanceof Promise) await pending;
     }
     ms.push(Number(process.hrtime.bigint() - t) / 1e6 / CALLS);
   }
@@ -58,7 +71,7 @@ export const benchTiny: Suite = async ({ filter, rounds, budget, peers, peak }) 
   if (wanted && !torch) console.error("PyTorch is not installed (apt-get install python3-torch): left out");
   const rival = torch ? contender("pytorch", python, [`${rivals}torch_tiny.py`, String(addon.threads())]) : null;
   const results: Result[] = [];
-  for (const { name, target, op } of CASES.filter((c) => c.name.includes(filter))) {
+  for (const { name, target, op, gflop, gbyte } of CASES.filter((c) => c.name.includes(filter))) {
     const times = new Map<string, number[]>();
     const note = (key: string, ms: number[]) => times.set(key, [...(times.get(key) ?? []), ...ms]);
     for (let round = 0; round < rounds; round++) {
@@ -78,15 +91,12 @@ export const benchTiny: Suite = async ({ filter, rounds, budget, peers, peak }) 
         );
       }
     }
-    for (const [what, ways] of [
-      ["ready", ["napier ready", "pytorch ready"]],
-      ["numbers read", ["napier dataSync()", "napier await data()", "pytorch numpy()"]],
-    ] as const) {
-      const found = ways.flatMap((way) => {
+    for (const [what, ways] of Object.entries(QUESTIONS)) {
+      const found = Object.entries(ways).flatMap(([who, way]) => {
         const ms = times.get(way);
-        return ms ? [resultOf(`${name}, ${what}`, way, ms, peak)] : [];
+        return ms ? [resultOf(`${name}, ${what}`, who, ms, peak, { gflop, gbyte })] : [];
       });
-      console.log(`${name}, ${what}${what === "ready" ? ` (target ${target} us)` : ""}`);
+      console.log(`${name}, ${what}${what === "result ready" ? ` (target ${target} us)` : ""}`);
       for (const r of compared(found)) console.log(lineOf(r));
       results.push(...compared(found));
     }

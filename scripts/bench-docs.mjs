@@ -8,9 +8,12 @@ const product = (contender) => contender.split(" ")[0];
 const digits = (value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 const amount = (value, unit) =>
   unit === "ms" && value > 0 && value < 0.1 ? `${digits(value * 1e3)} us` : `${digits(value)} ${unit}`;
-/** The median, and how many pictures or tokens a second that is where the case counts them. */
-const timeOf = ({ median, unit, items }) =>
-  amount(median, unit) + (items ? `, ${Math.round(items.amount).toLocaleString("en-US")} ${items.of}/s` : "");
+const whole = (value) => Math.round(value).toLocaleString("en-US");
+/** The median, and pictures or tokens a second or a step's page faults where the case counts them. */
+const timeOf = ({ median, unit, items, faults }) =>
+  amount(median, unit) +
+  (items ? `, ${whole(items.amount)} ${items.of}/s` : "") +
+  (faults === undefined ? "" : `, ${whole(faults)} faults`);
 const row = (cells) => `| ${cells.join(" | ")} |`;
 const markdown = (head, rows) => [row(head), row(head.map(() => "---")), ...rows.map(row)].join("\n");
 

@@ -37,6 +37,17 @@ test("what works through pictures or tokens shows how many a second", () => {
   );
 });
 
+test("what counts a step's page faults shows them", () => {
+  const of = (contender: string, faults: number, ratio: number | null = null) => ({
+    ...{ ...ms("a", contender, ratio ?? 1, ratio), unit: "MB", rate: null, faults },
+  });
+  expect(
+    tableOf([of("napier", 2), of("pytorch", 27345, 2)])
+      .split("\n")
+      .at(-1),
+  ).toBe("| a | 1.00 MB, 2 faults | 2.00 MB, 27,345 faults (2.00) |");
+});
+
 test("results with a tail show it", () => {
   const idle = { ...ms("idle", "napier", 1.1), max: 12.3, p99: 1.25 };
   expect(tableOf([idle]).split("\n").at(-1)).toBe("| idle | 1.10 ms | 1.25 ms | 12.3 ms |");

@@ -82,8 +82,10 @@ export function memoryOp({ op, params }: Case): (() => unknown) | null {
       return both((x) => x.avgPool2d(3, { stride: 1, padding: 1 }));
     case "globalpool+backward":
       return both((x) => x.adaptiveAvgPool2d(1));
-    case "add":
-      return plain((x) => x.add(x));
+    case "add": {
+      const other = centred();
+      return plain((x) => x.add(other));
+    }
     case "relu":
     case "exp":
     case "tanh":

@@ -1,19 +1,5 @@
 /** Contender: napier itself, through its public functions; a run ends when the result is ready. */
-import {
-  capture,
-  classic,
-  crossEntropy,
-  grad,
-  manualSeed,
-  nn,
-  noGrad,
-  optim,
-  rand,
-  randint,
-  scope,
-  type Tensor,
-  tensor,
-} from "napier";
+import { capture, classic, grad, manualSeed, nn, noGrad, rand, randint, scope, type Tensor, tensor } from "napier";
 import { addon } from "#lib/native.js";
 import type { Case } from "../cases.js";
 import { attentionOp } from "./attention.js";
@@ -31,7 +17,7 @@ const run = (fn: () => unknown) => async (): Promise<void> => {
   scope(() => void fn()); // not returned: it would outlive the scope
   await addon.settled();
 };
-/** The same for ops of microseconds: blocking, so that the promise is not what is measured. */
+/** The same for ops below a millisecond: blocking, as the others do, so that the promise is not what is measured. */
 const tiny = (fn: () => unknown) => (): void => {
   scope(() => void fn());
   addon.synchronize();
@@ -84,13 +70,11 @@ function inference({ n }: Record<string, number>): Checked {
 async function build(c: Case): Promise<Action | Checked | null> {
   const { name, op, params } = c;
   if (c.suite === "attention") return run(attentionOp(c));
-  const memory = c.suite === "memory" ? memoryOp(c) : null;
-  if (memory) return run(memory);
+  if (c.suite === "memory") {
+    const once = memoryOp(c);
+    return once && run(once);
+  }
   const p = params as Record<string, number>;
-  const picture = (requiresGrad = false): Tensor => {
-    const x = rand([p.n!, p.c!, p.h!, p.h!]);
-    return requiresGrad ? x.requiresGrad_() : x;
-  };
   switch (op) {
     case "zoo":
       return zooStep(c, eager);
@@ -116,7 +100,7 @@ async function build(c: Case): Promise<Action | Checked | null> {
       const a = params.transA ? rand([p.k!, p.m!]) : rand([p.m!, p.k!]);
       const b = params.transB ? rand([p.n!, p.k!]) : rand([p.k!, p.n!]);
       const product = () => a.matmul(b, { transA: params.transA === true, transB: params.transB === true });
-      return p.m! <= 64 ? tiny(product) : run(product);
+      return c.gflop < 0.05 ? tiny(product) : run(product);
     }
     case "conv2d":
     case "conv2d+backward":
@@ -126,59 +110,6 @@ async function build(c: Case): Promise<Action | Checked | null> {
     case "convTranspose2d dx":
     case "convTranspose2d dw":
       return convolution(op, p as Record<string, number>);
-    case "add": {
-      const x = picture();
-      return run(() => x.add(x));
-    }
-    case "tiny add": {
-      const x = rand([p.n!]);
-      return tiny(() => x.add(x));
-    }
-    case "relu":
-    case "exp":
-    case "tanh":
-    case "sigmoid":
-    case "gelu": {
-      const x = picture();
-      return run(() => x[op]());
-    }
-    case "maxpool": {
-      const x = picture();
-      return run(() => x.maxPool2d(2));
-    }
-    case "batchnorm":
-    case "batchnorm+backward": {
-      const layer = new nn.BatchNorm2d(p.c!, { trackRunningStats: false });
-      const x = picture(op !== "batchnorm");
-      if (op === "batchnorm") {
-        layer.requiresGrad_(false);
-        return run(() => layer.forward(x));
-      }
-      const dy = rand(x.shape);
-      return run(() => grad(layer.forward(x), [x, ...layer.parameters()], { gradOutputs: [dy] }));
-    }
-    case "softmax": {
-      const x = rand([p.rows!, p.cols!]);
-      return run(() => x.softmax(1));
-    }
-    case "layernorm+backward": {
-      const layer = new nn.LayerNorm(p.cols!);
-      const x = rand([p.rows!, p.cols!]).requiresGrad_();
-      const dy = rand(x.shape);
-      return run(() => grad(layer.forward(x), [x, ...layer.parameters()], { gradOutputs: [dy] }));
-    }
-    case "crossEntropy+backward": {
-      const x = rand([p.rows!, p.cols!]).requiresGrad_();
-      const y = tensor(Int32Array.from({ length: p.rows! }, (_, i) => i % p.cols!));
-      return run(() => grad(crossEntropy(x, y), [x]));
-    }
-    case "adam":
-    case "sgd": {
-      const w = new nn.Parameter(rand([p.n!]));
-      w.grad = rand([p.n!]);
-      const optimizer = op === "adam" ? new optim.Adam([w], { lr: 1e-3 }) : new optim.SGD([w], { lr: 1e-3 });
-      return run(() => optimizer.step());
-    }
     default:
       return null;
   }

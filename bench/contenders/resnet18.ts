@@ -7,7 +7,7 @@ import { nn, noGrad, type Tensor, tensor } from "napier";
 const conv = (from: number, to: number, size: number, stride = 1) =>
   new nn.Conv2d(from, to, size, { stride, padding: size >> 1, bias: false });
 
-class Block extends nn.Module {
+export class Block extends nn.Module {
   conv1: nn.Conv2d;
   bn1: nn.BatchNorm2d;
   conv2: nn.Conv2d;

@@ -49,43 +49,6 @@ def build(name, op, p):
         return lambda: a @ b
     if op.startswith("conv"):
         return convolution(op, p, rand)
-    if op in ("add", "relu", "exp", "tanh", "sigmoid", "gelu", "batchnorm", "batchnorm+backward", "maxpool"):
-        grad = op == "batchnorm+backward"
-        x = rand(p["n"], p["c"], p["h"], p["h"]).requires_grad_(grad)
-        if op == "add":
-            return lambda: x + x
-        if op == "gelu":
-            return lambda: F.gelu(x)
-        if op == "maxpool":
-            return lambda: F.max_pool2d(x, 2)
-        if op in ("batchnorm", "batchnorm+backward"):
-            w, b = torch.ones(p["c"]).requires_grad_(grad), torch.zeros(p["c"]).requires_grad_(grad)
-            forward = lambda: F.batch_norm(x, None, None, w, b, True)
-            if not grad:
-                return forward
-            dy = torch.rand_like(x)
-            return lambda: torch.autograd.grad(forward(), (x, w, b), dy)
-        return lambda: getattr(torch, op)(x)
-    if op == "softmax":
-        x = rand(p["rows"], p["cols"])
-        return lambda: torch.softmax(x, 1)
-    if op == "layernorm+backward":
-        x = rand(p["rows"], p["cols"]).requires_grad_()
-        w, b = torch.ones(p["cols"]).requires_grad_(), torch.zeros(p["cols"]).requires_grad_()
-        dy = torch.rand_like(x)
-        return lambda: torch.autograd.grad(F.layer_norm(x, (p["cols"],), w, b), (x, w, b), dy)
-    if op == "crossEntropy+backward":
-        x = rand(p["rows"], p["cols"]).requires_grad_()
-        y = torch.randint(p["cols"], (p["rows"],))
-        return lambda: torch.autograd.grad(F.cross_entropy(x, y), x)
-    if op in ("adam", "sgd"):
-        w = torch.rand(int(p["n"])).requires_grad_()
-        w.grad = torch.rand(int(p["n"]))
-        o = torch.optim.Adam([w], lr=1e-3) if op == "adam" else torch.optim.SGD([w], lr=1e-3)
-        return o.step
-    if op == "tiny add":
-        x = rand(p["n"])
-        return lambda: x + x
     return None
 
 
