@@ -1,6 +1,7 @@
-// node scripts/bench-docs.mjs FILE: writes the tables of docs/benchmarks.md and docs/results.md from what `npm run bench -- --json FILE` measured.
+// node scripts/bench-docs.mjs FILE: writes the tables of docs/benchmarks.md, kernels.md and results.md from what `npm run bench -- --json FILE` measured.
 // A table stands between <!-- bench SUITE PATTERN --> and <!-- /bench -->, PATTERN a regular expression for the names of
-// cases, or empty; "machine" is where and with which versions. What the file does not have keeps what stands there.
+// cases, or empty; "machine" is where and with which versions. SUITE/1 takes what was measured with NAPIER_THREADS=1, SUITE
+// the rest. What the file does not have keeps what stands there.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -64,8 +65,9 @@ export function machineOf({ date, machine, versions, peak }) {
 /** The document with its tables made anew from a report. */
 export function filled(text, report) {
   return text.replace(
-    /(<!-- bench (\w+) ?(.*?) -->\n)[\s\S]*?(<!-- \/bench -->)/g,
-    (whole, open, suite, pattern, close) => {
+    /(<!-- bench (\w+)(\/1)? ?(.*?) -->\n)[\s\S]*?(<!-- \/bench -->)/g,
+    (whole, open, suite, single, pattern, close) => {
+      if ((report.machine.threads === 1) !== Boolean(single)) return whole;
       if (suite === "machine") return `${open}${machineOf(report)}\n${close}`;
       const results = report.suites[suite]?.filter(({ name }) => new RegExp(pattern).test(name)) ?? [];
       return results.length > 0 ? `${open}${tableOf(results)}\n${close}` : whole;
@@ -75,7 +77,7 @@ export function filled(text, report) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const report = JSON.parse(readFileSync(process.argv[2], "utf8"));
-  for (const name of ["benchmarks.md", "results.md"]) {
+  for (const name of ["benchmarks.md", "kernels.md", "results.md"]) {
     const document = fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
     writeFileSync(document, filled(readFileSync(document, "utf8"), report));
   }
