@@ -48,12 +48,14 @@ const sentence = (comment) =>
 
 // A table's name may carry a variant: "leakyRelu 0.25".
 const known = new Map();
-for (const { op, grad, second, accepts } of tables) {
+for (const { op, grad, second, accepts, bounds, gradBounds } of tables) {
   const name = op.split(/[ ,]/)[0];
   const before = known.get(name);
   known.set(name, {
     grad: grad || (before?.grad ?? false),
     second: second || (before?.second ?? false),
+    bounds: [...(before?.bounds ?? []), ...bounds],
+    gradBounds: [...(before?.gradBounds ?? []), ...gradBounds],
     dtypes: DTYPES.filter((dtype) => before?.dtypes.includes(dtype) || accepts(dtype)),
   });
 }
@@ -73,6 +75,14 @@ function wordsOf(dtypes) {
     if (!words.includes(group)) words.push(group);
   }
   return words.join(", ");
+}
+/** "exact", "2 ulp", "16 rms", or "8 rms (512)" where single cases have more. */
+function boundOf(bounds) {
+  if (bounds.length === 0) return "-";
+  const unit = bounds.some((b) => b.rms) ? "rms" : "ulp";
+  const [usual, most] = [bounds[0][unit] ?? 0, Math.max(...bounds.map((b) => b[unit] ?? 0))];
+  const wide = most > usual && usual > 0 ? ` (${Math.round(most)})` : "";
+  return most === 0 ? "exact" : `${Math.round(usual || most)} ${unit}${wide}`;
 }
 const places = devices()
   .filter(({ available }) => available)
@@ -99,6 +109,8 @@ for (const name of names) {
     mark(table?.grad),
     mark(table?.second),
     table?.dtypes.length ? wordsOf(table.dtypes) : "-",
+    boundOf(table?.bounds ?? []),
+    boundOf(table?.gradBounds ?? []),
     places,
   ];
   rows.get(family).push(`| \`${name}\` | ${cells.join(" | ")} | ${sentence(comments.get(own))} |`);
@@ -112,10 +124,11 @@ Made by \`npm run docs:ops\` from the code. ${names.length} functions, ${counted
 - **method**: also a method of every tensor.
 - **gradient**, **second**: checked against central differences in float64; "no" means none exists (an integer result, a step) or, under "second", that asking for it throws; "-": has no table of its own (it is made of ops that have, or is tested by name in test/ops).
 - **dtypes**: of the first tensor, found by running the table's cases in each. floats: float32, float64; ints: int32, int64, uint8, int8; halves: bfloat16, float16. Functions of floats take ints as float32.
+- **error**, **its gradient**: how far the tests let float32 lie from the reference in float64, on every instruction set, in brackets that of single cases, far from 0 or ill-conditioned: by element in units in the last place (ulp), or root mean square of the error over that of the result in units of 1.2e-7 (rms). Convolutions by Winograd, and functions over all floats: [kernels.md](kernels.md#accuracy), [kernels-memory.md](kernels-memory.md).
 - **devices**: where kernels are.
 `;
 for (const [family, list] of rows)
-  text += `\n## ${family}\n\n| op | method | gradient | second | dtypes | devices | |\n|---|---|---|---|---|---|---|\n${list.join("\n")}\n`;
+  text += `\n## ${family}\n\n| op | method | gradient | second | dtypes | error | its gradient | devices | |\n|---|---|---|---|---|---|---|---|---|\n${list.join("\n")}\n`;
 
 const file = `${root}docs/ops.md`;
 // Tables of an op's other forms ("sum of int32", "max: indices") need no bench case where one of the op's has it.

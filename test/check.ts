@@ -26,6 +26,8 @@ const LEAST: Record<string, number> = { float32: 2 ** -126, float64: 2 ** -1022 
  * |want|; or `rms` all together, rms(got - want) <= rms eps rms(want). { ulp: 0 } asks for equality.
  */
 export type Bound = { ulp: number } | { rms: number };
+const EXACT: Bound = { ulp: 0 };
+const GRADIENTS: Bound = { rms: 16 };
 
 export interface Case<A extends unknown[]> {
   inputs: Input[];
@@ -80,6 +82,9 @@ export interface OpTable {
   op: string;
   grad: boolean;
   second: boolean;
+  /** The table's, then those of its cases; of gradients none without. */
+  bounds: Bound[];
+  gradBounds: Bound[];
   /** Whether a case runs where its first tensor, and those of the same dtype, are of `dtype`; docs/ops.md asks. */
   accepts(dtype: DType): boolean;
 }
@@ -276,6 +281,8 @@ export function checkOp<A extends unknown[] = []>(name: string, spec: Spec<A>): 
     op: name,
     grad,
     second: grad && (spec.second ?? true),
+    bounds: [spec.bound ?? EXACT, ...all.flatMap((c) => c.bound ?? [])],
+    gradBounds: grad ? [spec.gradBound ?? GRADIENTS, ...all.flatMap((c) => c.gradBound ?? [])] : [],
     accepts: (dtype) => all.some((c) => runsAs(spec, c, dtype)),
   });
   for (const [caseName, c] of Object.entries(spec.bench ?? {})) {
@@ -314,7 +321,7 @@ function checkCase<A extends unknown[]>(name: string, caseName: string, spec: Sp
       const got = evaluate(spec, c, inputs(), float, false);
       expect([...got.shape]).toEqual(want.shape);
       expect(got.dtype).toBe(want.dtype === "float" ? float : want.dtype);
-      const bound = c.bound ?? (float === "float64" ? spec.bound64 : undefined) ?? spec.bound ?? { ulp: 0 };
+      const bound = c.bound ?? (float === "float64" ? spec.bound64 : undefined) ?? spec.bound ?? EXACT;
       expectClose(got.y, want.data, got.dtype, bound, `${name} ${caseName} ${got.dtype}`);
     }
   });
@@ -342,7 +349,7 @@ function checkCase<A extends unknown[]>(name: string, caseName: string, spec: Sp
             got.grads[i]!,
             g,
             "float32",
-            c.gradBound ?? spec.gradBound ?? { rms: 16 },
+            c.gradBound ?? spec.gradBound ?? GRADIENTS,
             `${name} ${caseName} gradient ${i}`,
           );
       });
