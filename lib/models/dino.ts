@@ -108,13 +108,11 @@ export class DINOHead extends Module {
     if (normLastLayer) lengths.requiresGrad_(false);
   }
 
-  /**
-   * Whether the last layer has no gradient: what an optimizer passes over, weight decay included. Captured steps are
-   * recorded anew where it changes. DINO.schedule() sets it.
-   */
+  /** Whether the last layer has no gradient: optimizers then pass it over, weight decay included. DINO.schedule() sets it. */
   get frozen(): boolean {
     return (this.lastLayer as LastLayer).frozen;
   }
+  /** Captured steps are recorded anew where it changes. */
   set frozen(frozen: boolean) {
     if (frozen === this.frozen) return;
     (this.lastLayer as LastLayer).frozen = frozen;
