@@ -8,7 +8,7 @@ import { show } from "./errors.js";
 import { enableGrad, nextNodeId, noGrad } from "./graph.js";
 import { changesSoFar, isCapturing, type Recording, recordStep } from "./live.js";
 import { collectGarbage, keep, unscoped } from "./memory.js";
-import { addon, breathe } from "./native.js";
+import { addon, pacer } from "./native.js";
 import { clone } from "./ops/cast.js";
 import { copy_ } from "./ops/inplace.js";
 import { alias, empty, Tensor } from "./tensor.js";
@@ -72,8 +72,6 @@ export interface CapturedStep<A extends readonly unknown[], R> {
 // biome-ignore lint/suspicious/noConfusingVoidType: what a function without return answers
 type Nothing = undefined | void;
 
-const AHEAD = 2; // steps that may be pending when the next begins
-
 type Leaf = { id: number; grad: Tensor | null };
 
 interface Variant {
@@ -130,7 +128,7 @@ export class CapturedSteps<A extends readonly unknown[], R> {
   readonly ids = new Set<number>();
   last: Variant | null = null;
   private calls = 0;
-  private pending: Promise<void>[] = [];
+  private readonly pace = pacer();
 
   constructor(
     private readonly fn: (...args: A) => R,
@@ -143,9 +141,7 @@ export class CapturedSteps<A extends readonly unknown[], R> {
     const key = keyOf(args); // checks them, in the warm-up too
     const result =
       this.calls++ < this.warmup ? this.eager(args) : (unscoped(() => noGrad(() => this.replay(args, key))) as R);
-    this.pending.push(addon.settled());
-    while (this.pending.length > AHEAD) await this.pending.shift();
-    await breathe();
+    await this.pace();
     return result;
   }
 

@@ -171,3 +171,13 @@ export async function breathe(): Promise<void> {
   lastTurn = performance.now();
   addon.turned();
 }
+
+/** To be awaited behind each step of a loop: at most two are then pending on the device, and timers get their turns. */
+export function pacer(): () => Promise<void> {
+  const pending: Promise<void>[] = [];
+  return async () => {
+    pending.push(addon.settled());
+    while (pending.length > 2) await pending.shift();
+    await breathe();
+  };
+}

@@ -3,7 +3,6 @@
  * training never sees, a small ResNet, a run that --resume goes on with, and what its features are worth before, during
  * and after, beside raw pixels: a vote of the 20 nearest of 10,000 labelled pictures, and a linear classifier of those.
  */
-import { mkdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { data, manualSeed, models, nn, optim, type Tensor, train } from "napier";
 import { percent, printTable, saveResult } from "./pictures.js";
@@ -84,17 +83,17 @@ export async function pretrain(recipe: Recipe): Promise<void> {
     seed,
     mix: recipe.views(size, sets.normalize),
   });
-  await mkdir(`runs/${name}`, { recursive: true });
   const logEvery = Math.max(4, Math.ceil(steps / 24));
   const run = trainer.fit(loader, {
     steps,
     logEvery,
     evaluateEvery: 6 * logEvery,
     evaluate: measure,
-    checkpoint: `runs/${name}/checkpoint.safetensors`,
+    out: `runs/${name}`,
     resume: values.resume,
   });
-  for await (const { step, loss, samplesPerSecond, scores } of run) {
+  for await (const { step, loss, samplesPerSecond, scores, notice } of run) {
+    if (notice) console.log(`  ${notice}`);
     console.log(`  step ${step}: loss ${loss.toFixed(3)}, ${samplesPerSecond.toFixed(0)} pictures a second`);
     if (scores) report(`step ${step}`, scores);
   }

@@ -10,11 +10,12 @@
  *     head: Linear -> GELU -> Linear -> GELU -> Linear(bottleneck) -> unit length -> weight-normalised Linear(out)
  *
  * Centring alone makes all answers even, the teacher's low temperature (sharpening) alone makes them one and the same: the
- * two keep each other from collapsing. The head's keys are those of the paper's code (mlp.0.weight, last_layer.weight_v).
+ * two keep each other from collapsing. The head's last layer may wait until the features are worth something (the paper: one
+ * epoch). The head's keys are those of the paper's code (mlp.0.weight, last_layer.weight_v).
  */
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
-import { live } from "../live.js";
+import { live, noteChange } from "../live.js";
 import { k } from "../native.js";
 import { GELU } from "../nn/activation.js";
 import { Sequential } from "../nn/container.js";
@@ -28,6 +29,7 @@ import { written } from "../ops/common.js";
 import { full, zeros } from "../ops/create.js";
 import { normalize } from "../ops/distance.js";
 import { fill_, lerp_ } from "../ops/inplace.js";
+import { linear } from "../ops/matmul.js";
 import { cat } from "../ops/shape.js";
 import { logSoftmax, softmax } from "../ops/softmax.js";
 import type { Tensor } from "../tensor.js";
@@ -48,6 +50,15 @@ export interface DINOHeadOptions {
   batchNorm?: boolean;
   /** Whether the last layer's rows keep length 1: steadier, for a little accuracy. Default true. */
   normLastLayer?: boolean;
+}
+
+/** A layer that may have no gradient for a while. */
+class LastLayer extends Linear {
+  frozen = false;
+
+  override forward(x: Tensor): Tensor {
+    return this.frozen ? linear(x, this.weight.detach()) : super.forward(x);
+  }
 }
 
 /**
@@ -90,11 +101,22 @@ export class DINOHead extends Module {
       }).flat(),
     );
     initTransformer(this.mlp);
-    this.lastLayer = weightNorm(new Linear(bottleneck, out, { bias: false }));
+    this.lastLayer = weightNorm(new LastLayer(bottleneck, out, { bias: false }));
     this.registerKey("lastLayer", "last_layer");
     const lengths = (this.lastLayer as unknown as { weight_g: Parameter }).weight_g;
     init.ones_(lengths);
     if (normLastLayer) lengths.requiresGrad_(false);
+  }
+
+  /** Whether the last layer has no gradient: optimizers then pass it over, weight decay included. DINO.schedule() sets it. */
+  get frozen(): boolean {
+    return (this.lastLayer as LastLayer).frozen;
+  }
+  /** Captured steps are recorded anew where it changes. */
+  set frozen(frozen: boolean) {
+    if (frozen === this.frozen) return;
+    (this.lastLayer as LastLayer).frozen = frozen;
+    noteChange();
   }
 
   /** [n, features] to [n, out] */
@@ -174,6 +196,11 @@ export interface DINOOptions {
   momentum?: number;
   /** What the centre keeps of itself at a step. Default 0.9. */
   centerMomentum?: number;
+  /**
+   * Share of the training, at its beginning, in which the head's last layer stays as it is. The paper's is one epoch, 0.01
+   * of 100; it helps where the loss does not fall at first. Default 0.
+   */
+  freezeLastLayer?: number;
 }
 
 /** An encoder and its head. */
@@ -242,10 +269,11 @@ export class DINO extends Module {
       temperatureWarmup = 0.3,
       momentum = 0.996,
       centerMomentum = 0.9,
+      freezeLastLayer = 0,
     }: DINOOptions,
   ) {
     super();
-    for (const [name, share] of Object.entries({ temperatureWarmup, momentum, centerMomentum }))
+    for (const [name, share] of Object.entries({ temperatureWarmup, momentum, centerMomentum, freezeLastLayer }))
       expect(share >= 0 && share <= 1, "DINO", `${name} from 0 to 1`, `${share}`);
     expect(
       [studentTemperature, ...teacherTemperature].every((t) => t > 0),
@@ -259,6 +287,7 @@ export class DINO extends Module {
       temperatureWarmup,
       momentum,
       centerMomentum,
+      freezeLastLayer,
     };
     this.student = new Tower(encoder(), new DINOHead(features, head));
     this.teacher = new Tower(encoder(), new DINOHead(features, head));
@@ -303,9 +332,13 @@ export class DINO extends Module {
     return loss;
   }
 
-  /** Sets the momentum and the teacher's temperature for a share of the training, 0 to 1, that is done. */
+  /**
+   * Sets the momentum, the teacher's temperature and whether the student's last layer is frozen, for a share of the training,
+   * 0 to 1, that is done.
+   */
   schedule(progress: number): void {
-    const { momentum, teacherTemperature, temperatureWarmup } = this.#options;
+    const { momentum, teacherTemperature, temperatureWarmup, freezeLastLayer } = this.#options;
+    this.student.head.frozen = progress < freezeLastLayer;
     this.momentum = 1 - ((1 - momentum) * (1 + Math.cos(Math.PI * progress))) / 2;
     const [from, to] = teacherTemperature;
     const warm = temperatureWarmup === 0 ? 1 : Math.min(1, progress / temperatureWarmup);

@@ -15,7 +15,7 @@ import type { GaussianDiffusion } from "../diffusion/process.js";
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
-import { addon, breathe } from "../native.js";
+import { addon, breathe, pacer } from "../native.js";
 import { greaterEqual, where } from "../ops/arithmetic.js";
 import { full, tensor } from "../ops/create.js";
 import { rand } from "../ops/random.js";
@@ -24,7 +24,7 @@ import { Adam, clipGradNorm, EMA, LambdaLR, type Schedule } from "../optim/index
 import { Generator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import { StepRunner } from "./capturing.js";
-import { filesOfRun, loadRun, type Parts, partOf, saveRun } from "./checkpoint.js";
+import { partOf } from "./checkpoint.js";
 import type {
   DiffusionEvaluation,
   DiffusionEvent,
@@ -36,9 +36,8 @@ import type {
 import { release } from "./evaluate.js";
 import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
+import { expectWhole, passes, RunFile, Stopwatch } from "./stepwise.js";
 import { meanOf, type TimeBin, TimeBins } from "./timeBins.js";
-
-const AHEAD = 2; // steps that may be pending when the next begins
 
 /** Where a run stands, at the end of a step. */
 interface Progress {
@@ -49,11 +48,6 @@ interface Progress {
   windowSamples: number;
   shape: readonly number[] | null;
 }
-
-const whole = (where: string, numbers: Record<string, number>, least = 1): void => {
-  for (const [name, n] of Object.entries(numbers))
-    expect(Number.isSafeInteger(n) && n >= least, where, `${name} to be a whole number from ${least} up`, `${n}`);
-};
 
 /**
  * Trains a network on a diffusion process. The network is trained in place; samples come from the running average of its
@@ -113,8 +107,8 @@ export class DiffusionTrainer {
     }: DiffusionTrainerOptions = {},
   ) {
     const name = "DiffusionTrainer";
-    whole(name, { classes: classes ?? 1, bins });
-    whole(name, { warmup }, 0);
+    expectWhole(name, { classes: classes ?? 1, bins });
+    expectWhole(name, { warmup }, 0);
     expect(clipNorm === null || clipNorm > 0, name, "clipNorm above 0, or null", `${clipNorm}`);
     expect(
       conditionDropout >= 0 && conditionDropout < 1,
@@ -179,11 +173,10 @@ export class DiffusionTrainer {
     }: DiffusionFitOptions,
   ): AsyncGenerator<DiffusionEvent, void, undefined> {
     const name = "DiffusionTrainer.fit";
-    whole(name, { steps, logEvery, sampleEvery, checkpointEvery });
-    whole(name, { samples }, 0);
+    expectWhole(name, { steps, logEvery, sampleEvery, checkpointEvery });
+    expectWhole(name, { samples }, 0);
     expect(sampleEvery % logEvery === 0, name, `sampleEvery a multiple of logEvery (${logEvery})`, `${sampleEvery}`);
-    const { last, from } = await filesOfRun(name, out, resume);
-    const parts: Parts = {
+    const parts = {
       model: this.network,
       optimizer: this.optimizer,
       schedule: this.#schedule,
@@ -191,94 +184,70 @@ export class DiffusionTrainer {
       window: this.#window,
       loader: partOf(loader),
     };
-    if (from !== null) this.#p = await loadRun<Progress>(name, from, parts);
-
-    const p = this.#p;
-    let unsaved = false;
-    const save = async () => {
-      if (last === null || !unsaved) return;
-      this.#expectFinite(await this.#window.read());
-      await saveRun(last, parts, { ...p });
-      unsaved = false;
-    };
-    this.network.train();
-    let failed = false;
-    let emptyPasses = 0;
-    const pending: Promise<void>[] = [];
+    const check = async () => this.#expectFinite(await this.#window.read());
+    const run = await RunFile.open<Progress>(name, { out, resume }, parts, this.#p, check);
+    const p = (this.#p = run.progress);
+    const isOver = () => p.step >= steps || signal?.aborted === true;
+    const pace = pacer();
+    const clock = new Stopwatch(p);
     let norm: Tensor | null = null;
-    let mark = performance.now();
-    const tick = () => {
-      const seconds = (performance.now() - mark) / 1e3;
-      mark += 1e3 * seconds;
-      p.seconds += seconds;
-      p.windowSeconds += seconds;
-    };
+    this.network.train();
+    clock.start();
     try {
-      while (p.step < steps && !signal?.aborted) {
-        this.#steps.beginEpoch();
-        emptyPasses++; // a run that was resumed at the end of an epoch begins with an empty one
-        for await (const batch of loader) {
-          emptyPasses = 0;
-          const learningRate = this.optimizer.paramGroups[0]!.lr;
-          norm?.free();
-          norm = await this.#steps.step([batch]);
-          this.ema?.update();
-          this.#schedule?.step();
-          p.step++;
-          p.windowSamples += batch[0]!.shape[0]!;
-          unsaved = true;
-          release(loader, [batch]);
-          pending.push(addon.settled());
-          while (pending.length > AHEAD) await pending.shift();
-          await breathe();
-          const ends = p.step >= steps || signal?.aborted === true;
-          let event: DiffusionEvent | null = null;
-          if (p.step % logEvery === 0 || ends) {
-            const bins = await this.#window.read();
-            tick();
-            this.#expectFinite(bins);
-            const loss = meanOf(bins);
-            event = {
-              step: p.step,
-              loss,
-              lossByTime: bins,
-              learningRate,
-              gradientNorm: norm === null ? null : await norm.item(),
-              samplesPerSecond: p.windowSamples / p.windowSeconds,
-              seconds: p.seconds,
-              grid: null,
-              notice: this.#steps.takeNotice(),
-            };
-            if (p.step % logEvery === 0) {
-              this.#window.clear();
-              [p.windowSamples, p.windowSeconds] = [0, 0];
-            }
+      for await (const batch of passes(name, loader, { begin: () => this.#steps.beginEpoch(), isOver })) {
+        const learningRate = this.optimizer.paramGroups[0]!.lr;
+        norm?.free();
+        norm = await this.#steps.step([batch]);
+        this.ema?.update();
+        this.#schedule?.step();
+        p.step++;
+        p.windowSamples += batch[0]!.shape[0]!;
+        run.unsaved = true;
+        release(loader, [batch]);
+        await pace();
+        const ends = isOver();
+        let event: DiffusionEvent | null = null;
+        if (p.step % logEvery === 0 || ends) {
+          const bins = await this.#window.read();
+          clock.stop();
+          this.#expectFinite(bins);
+          const loss = meanOf(bins);
+          event = {
+            step: p.step,
+            loss,
+            lossByTime: bins,
+            learningRate,
+            gradientNorm: norm === null ? null : await norm.item(),
+            samplesPerSecond: p.windowSamples / p.windowSeconds,
+            seconds: p.seconds,
+            grid: null,
+            notice: this.#steps.takeNotice(),
+          };
+          if (p.step % logEvery === 0) {
+            this.#window.clear();
+            [p.windowSamples, p.windowSeconds] = [0, 0];
           }
-          if (p.step % checkpointEvery === 0) {
-            tick();
-            await save();
-          }
-          if (event) {
-            if (out !== null && samples > 0 && (p.step % sampleEvery === 0 || ends))
-              event.grid = await this.#writeGrid(out, samples, sampling);
-            await onEvent?.(event, this);
-            yield event;
-            this.network.train();
-          }
-          if (event || p.step % checkpointEvery === 0) mark = performance.now();
-          if (ends || signal?.aborted) break;
         }
-        if (emptyPasses === 2) throw new Error(`${name}: expected a loader with batches, got none`);
+        if (p.step % checkpointEvery === 0) {
+          clock.stop();
+          await run.save();
+        }
+        if (event) {
+          if (out !== null && samples > 0 && (p.step % sampleEvery === 0 || ends))
+            event.grid = await this.#writeGrid(out, samples, sampling);
+          await onEvent?.(event, this);
+          yield event;
+          this.network.train();
+        }
+        clock.start();
       }
     } catch (error) {
-      failed = true;
+      run.unsaved = false; // what failed is not saved
       throw error;
     } finally {
       norm?.free();
-      if (!failed) {
-        tick();
-        await save();
-      }
+      clock.stop();
+      await run.save();
       this.#steps.free();
     }
   }
@@ -360,7 +329,7 @@ export class DiffusionTrainer {
     }: DiffusionSampleOptions = {},
   ): Promise<Tensor> {
     const name = "DiffusionTrainer.sample";
-    whole(name, { n, batchSize });
+    expectWhole(name, { n, batchSize });
     const { shape } = this.#p;
     if (shape === null)
       throw new Error(
@@ -414,7 +383,7 @@ export class DiffusionTrainer {
     loader: AsyncIterable<readonly Tensor[]>,
     { seed = 0, bins = this.#bins }: { seed?: number; bins?: number } = {},
   ): Promise<DiffusionEvaluation> {
-    whole("DiffusionTrainer.evaluate", { bins });
+    expectWhole("DiffusionTrainer.evaluate", { bins });
     const totals = new TimeBins(this.process.timesteps, bins);
     const generator = new Generator(seed);
     try {

@@ -6,7 +6,7 @@
 import { DataLoader } from "../data/index.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
-import { addon, breathe } from "../native.js";
+import { pacer } from "../native.js";
 import { cat } from "../ops/index.js";
 import { Tensor } from "../tensor.js";
 import type { Scores } from "./events.js";
@@ -22,8 +22,6 @@ export interface Evaluation {
   /** Wall-clock time, the loader's included. */
   seconds: number;
 }
-
-const AHEAD = 2; // batches that may be pending when the next begins
 
 /** Frees batches that were used. Those of a DataLoader are their receiver's; others may be somebody's who needs them. */
 export function release(loader: unknown, batches: readonly Batch[]): void {
@@ -55,7 +53,7 @@ export function evaluateModel(
     const { model, loss, metrics } = trainer;
     const started = performance.now();
     const totals = new Totals(metrics);
-    const pending: Promise<void>[] = [];
+    const pace = pacer();
     for await (const [x, y] of loader) {
       scope(() =>
         noGrad(() => {
@@ -64,9 +62,7 @@ export function evaluateModel(
         }),
       );
       release(loader, [[x, y]]);
-      pending.push(addon.settled());
-      while (pending.length > AHEAD) await pending.shift();
-      await breathe();
+      await pace();
       if (cancelled()) return null;
     }
     if (totals.isEmpty) throw new Error("evaluate: the loader gave no batch. Is its data set empty?");
@@ -85,7 +81,7 @@ export function predictWith(
     const forward = (x: Tensor) => scope(() => noGrad(() => trainer.model.forward(x)));
     if (source instanceof Tensor) return forward(source);
     const outputs: Tensor[] = [];
-    const pending: Promise<void>[] = [];
+    const pace = pacer();
     try {
       for await (const batch of source) {
         signal?.throwIfAborted();
@@ -93,9 +89,7 @@ export function predictWith(
         const output = forward(x);
         outputs.push(output);
         if (!(batch instanceof Tensor)) release(source, [batch.filter((t) => t !== output)]);
-        pending.push(addon.settled());
-        while (pending.length > AHEAD) await pending.shift();
-        await breathe();
+        await pace();
       }
       if (outputs.length === 0) throw new Error("predict: the loader gave no batch. Is its data set empty?");
       return noGrad(() => cat(outputs));

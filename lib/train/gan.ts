@@ -12,10 +12,12 @@ import { Adam, EMA } from "../optim/index.js";
 import { Generator } from "../random.js";
 import type { Tensor } from "../tensor.js";
 import { StepRunner } from "./capturing.js";
-import { filesOfRun, loadRun, type Parts, partOf, saveRun } from "./checkpoint.js";
+import { partOf } from "./checkpoint.js";
+import { release } from "./evaluate.js";
 import { GAN_LOSSES, type GanLoss, type GanLossName, gradientPenalty, sampleNoise } from "./ganLosses.js";
 import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
+import { expectWhole, passes, RunFile } from "./stepwise.js";
 
 /** Noise, and labels where the networks take any, to pictures in [-1, 1]. */
 export type GeneratorNetwork = Module & {
@@ -166,8 +168,7 @@ export class GanTrainer {
   ) {
     if (typeof loss === "string" && !Object.hasOwn(GAN_LOSSES, loss))
       throw new RangeError(`GanTrainer: expected a loss ${Object.keys(GAN_LOSSES).join(", ")}, got "${loss}"`);
-    for (const [name, n] of Object.entries({ noiseDim, discriminatorSteps, classes: classes ?? 1 }))
-      expect(Number.isSafeInteger(n) && n >= 1, "GanTrainer", `${name} to be a whole number from 1 up`, `${n}`);
+    expectWhole("GanTrainer", { noiseDim, discriminatorSteps, classes: classes ?? 1 });
     expect(penalty >= 0, "GanTrainer", "a gradientPenalty from 0 up", `${penalty}`);
     this.#loss = typeof loss === "string" ? GAN_LOSSES[loss] : loss;
     this.#noiseDim = noiseDim;
@@ -208,11 +209,9 @@ export class GanTrainer {
     }: GanFitOptions,
   ): AsyncGenerator<GanEvent, void, undefined> {
     const name = "GanTrainer.fit";
-    for (const [option, n] of Object.entries({ steps, logEvery, checkpointEvery }))
-      expect(Number.isSafeInteger(n) && n >= 1, name, `${option} to be a whole number from 1 up`, `${n}`);
-    expect(Number.isSafeInteger(samples) && samples >= 0, name, "samples to be a whole number from 0 up", `${samples}`);
-    const { last, from } = await filesOfRun(name, out, resume);
-    const parts: Parts = {
+    expectWhole(name, { steps, logEvery, checkpointEvery });
+    expectWhole(name, { samples }, 0);
+    const parts = {
       generatorNetwork: this.generator,
       discriminatorNetwork: this.discriminator,
       generatorOptimizer: this.#generatorOptimizer,
@@ -220,72 +219,60 @@ export class GanTrainer {
       ema: this.ema,
       loader: partOf(loader),
     };
-    if (from !== null) this.#p = await loadRun<Progress>(name, from, parts);
-
-    const p = this.#p;
-    let unsaved = false;
-    const save = async () => {
-      if (last === null || !unsaved) return;
-      await saveRun(last, parts, { ...p });
-      unsaved = false;
-    };
+    const run = await RunFile.open<Progress>(name, { out, resume }, parts, this.#p);
+    const p = (this.#p = run.progress);
     this.generator.train();
     this.discriminator.train();
     const discriminatorSteps = this.#runner((batch) => this.#discriminatorStep(batch));
     const generatorSteps = this.#runner((batch) => this.#generatorStep(batch));
-    let failed = false;
-    let emptyPasses = 0;
+    const whole = {
+      begin: () => {
+        for (const runner of [discriminatorSteps, generatorSteps]) runner.beginEpoch();
+      },
+      isOver: () => p.step >= steps || signal?.aborted === true,
+      takes: ([x]: Batch) => x!.shape[0] === (p.batchSize ||= x!.shape[0]!),
+    };
     let seen = 0;
     let since = performance.now();
     try {
-      while (p.step < steps && !signal?.aborted) {
-        for (const runner of [discriminatorSteps, generatorSteps]) runner.beginEpoch();
-        emptyPasses++; // a run that was resumed at the end of an epoch begins with an empty one
-        for await (const batch of loader) {
-          const [x, labels] = batch as [Tensor, Tensor | undefined];
-          p.batchSize ||= x.shape[0]!;
-          if (x.shape[0] === p.batchSize) {
-            emptyPasses = 0;
-            seen += p.batchSize;
-            unsaved = true;
-            const given = this.#classes !== null && labels ? [x, labels] : [x];
-            p.discriminatorSum += await this.#lossOf("discriminator", discriminatorSteps, [], given);
-            p.discriminatorCount++;
-            if (++p.used === this.#discriminatorSteps) {
-              p.used = 0;
-              p.generatorSum += await this.#lossOf("generator", generatorSteps, this.#labels(p.batchSize));
-              p.generatorCount++;
-              this.ema?.update();
-              p.step++;
-            }
-          }
-          for (const field of batch) field.free();
-          const stepped = p.used === 0 && p.generatorCount > 0;
-          if (stepped && (p.step % logEvery === 0 || p.step === steps)) {
-            const event: GanEvent = {
-              step: p.step,
-              discriminatorLoss: p.discriminatorSum / p.discriminatorCount,
-              generatorLoss: p.generatorSum / p.generatorCount,
-              samplesPerSecond: (seen * 1e3) / (performance.now() - since),
-              grid: out === null || samples === 0 ? null : await this.#writeGrid(out, samples),
-              notice: discriminatorSteps.takeNotice() ?? generatorSteps.takeNotice(),
-            };
-            [p.discriminatorSum, p.generatorSum, p.discriminatorCount, p.generatorCount] = [0, 0, 0, 0];
-            if (p.step % checkpointEvery === 0) await save();
-            await onEvent?.(event, this);
-            yield event;
-            this.generator.train();
-            [seen, since] = [0, performance.now()];
-          } else if (stepped && p.step % checkpointEvery === 0) await save();
-          if (p.step >= steps || signal?.aborted) break;
+      for await (const batch of passes(name, loader, whole)) {
+        const [x, labels] = batch as [Tensor, Tensor | undefined];
+        seen += p.batchSize;
+        run.unsaved = true;
+        const given = this.#classes !== null && labels ? [x, labels] : [x];
+        p.discriminatorSum += await this.#lossOf("discriminator", discriminatorSteps, [], given);
+        p.discriminatorCount++;
+        if (++p.used === this.#discriminatorSteps) {
+          p.used = 0;
+          p.generatorSum += await this.#lossOf("generator", generatorSteps, this.#labels(p.batchSize));
+          p.generatorCount++;
+          this.ema?.update();
+          p.step++;
         }
-        if (emptyPasses === 2) throw new Error(`${name}: expected a loader with batches, got none`);
+        release(loader, [batch]);
+        const stepped = p.used === 0 && p.generatorCount > 0;
+        if (stepped && (p.step % logEvery === 0 || p.step === steps)) {
+          const event: GanEvent = {
+            step: p.step,
+            discriminatorLoss: p.discriminatorSum / p.discriminatorCount,
+            generatorLoss: p.generatorSum / p.generatorCount,
+            samplesPerSecond: (seen * 1e3) / (performance.now() - since),
+            grid: out === null || samples === 0 ? null : await this.#writeGrid(out, samples),
+            notice: discriminatorSteps.takeNotice() ?? generatorSteps.takeNotice(),
+          };
+          [p.discriminatorSum, p.generatorSum, p.discriminatorCount, p.generatorCount] = [0, 0, 0, 0];
+          if (p.step % checkpointEvery === 0) await run.save();
+          await onEvent?.(event, this);
+          yield event;
+          this.generator.train();
+          [seen, since] = [0, performance.now()];
+        } else if (stepped && p.step % checkpointEvery === 0) await run.save();
       }
     } catch (error) {
-      failed = true;
+      run.unsaved = false; // what failed is not saved
       throw error;
     } finally {
-      if (!failed) await save();
+      await run.save();
       for (const runner of [discriminatorSteps, generatorSteps]) runner.free();
     }
   }

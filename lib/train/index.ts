@@ -68,12 +68,12 @@ export {
   probe,
 } from "./probes.js";
 export type { FitRun } from "./run.js";
-export {
-  type SelfSupervisedEvent,
-  type SelfSupervisedFitOptions,
-  type SelfSupervisedModel,
-  type SelfSupervisedOptions,
-  SelfSupervisedTrainer,
-} from "./selfSupervised.js";
+export { SelfSupervisedTrainer } from "./selfSupervised.js";
+export type {
+  SelfSupervisedEvent,
+  SelfSupervisedFitOptions,
+  SelfSupervisedModel,
+  SelfSupervisedOptions,
+} from "./selfSupervisedOptions.js";
 export type { TimeBin } from "./timeBins.js";
 export { Trainer } from "./trainer.js";

@@ -1,6 +1,6 @@
 /** @file SimCLR and DINO beside PyTorch (fixtures/models/make_selfsup.py): losses, gradients, a whole step; what collapses and what learns. */
 import { readFileSync } from "node:fs";
-import { manualSeed, models, nn, noGrad, optim, randn, type Tensor, tensor, zeros } from "napier";
+import { manualSeed, models, nn, noGrad, optim, randn, type Tensor, tensor, train, zeros } from "napier";
 import { describe, expect, test } from "vitest";
 import { even, fill } from "./formula.js";
 
@@ -152,6 +152,61 @@ describe("DINO", () => {
     for (const [key, want] of Object.entries<number[]>(teacher)) near(state[key]!.dataSync(), want, `teacher ${key}`);
   });
 
+  describe.each([
+    ["plain", false],
+    ["norm", true],
+  ] as const)("a training whose last layer is frozen for its first half, head %s", (name, normLastLayer) => {
+    const STEPS = 14;
+    const run = async (capture: boolean) => {
+      const head = { out: 7, layers: 2, hidden: 10, bottleneck: 4, normLastLayer };
+      const options = { features: 24, head, momentum: 0.9, freezeLastLayer: 0.5 };
+      const model = fill(new models.DINO(small, options).to("float64"));
+      model.teacher.loadStateDict(model.student.stateDict());
+      const last = model.student.head.lastLayer;
+      const learned = model.parameters().filter((p) => p.requiresGrad);
+      const optimizer = new optim.AdamW(learned, { lr: 0.01, weightDecay: 0.1 });
+      const trainer = new train.SelfSupervisedTrainer(model, { optimizer, finalRate: 1, capture });
+      const views = [8, 8, 6].map((side, i) => pictures(`view${i}`, 4, 2, side, side));
+      const loader = (async function* () {
+        for (;;) yield views;
+      })();
+      let runs = 0;
+      const { loss } = model;
+      model.loss = (given) => {
+        runs++;
+        return loss.call(model, given);
+      };
+      const steps: { loss: number; frozen: boolean; last: Record<string, Float64Array> }[] = [];
+      for await (const event of trainer.fit(loader, { steps: STEPS, logEvery: 1 })) {
+        expect(event.notice).toBe(null);
+        const values = Object.entries(last.stateDict()).map(([key, t]) => [key, t.dataSync("float64")]);
+        steps.push({ loss: event.loss, frozen: model.student.head.frozen, last: Object.fromEntries(values) });
+      }
+      return { steps, runs };
+    };
+
+    test.each([true, false])("as PyTorch's with the paper's gradients left out, captured: %s", async (capture) => {
+      const { losses, beginning, turn, end } = golden.frozen[name];
+      const { steps, runs } = await run(capture);
+      expect(steps.map(({ frozen }) => frozen)).toEqual(losses.map((_: number, i: number) => i < STEPS / 2));
+      near(
+        steps.map(({ loss }) => loss),
+        losses,
+        "the losses",
+      );
+      for (const [i, want] of [
+        [0, beginning],
+        [STEPS / 2 - 1, beginning], // neither gradients nor weight decay have moved it
+        [STEPS / 2, turn],
+        [STEPS - 1, end],
+      ] as const)
+        for (const key of ["weight_g", "weight_v"])
+          near(steps[i]!.last[key]!, want[key], `${key} behind step ${i + 1}`);
+      // Captured: four steps to look at and a recording before the change, and again behind it.
+      expect(runs).toBe(capture ? 10 : STEPS);
+    });
+  });
+
   test("the loss: sharp teachers ask for one answer, warm ones for many, centring takes what all say", () => {
     const [t, s] = [tensor([[2, 1, 0]], f64), tensor([[0, 0, 0]], f64)];
     const loss = (options: models.DinoLossOptions, student = s) =>
@@ -229,6 +284,7 @@ describe("DINO", () => {
     expect(() => model.loss([a])).toThrow("DINO: expected two views or more, got 1");
     expect(() => model.loss([a, randn([3, 1, 2, 2])])).toThrow("DINO: expected views of 3 pictures each");
     expect(() => model.loss([a, b, randn([2, 1, 4, 4])])).toThrow("got [3,1,4,4] [3,1,4,4] [2,1,4,4]");
+    expect(() => flat({ freezeLastLayer: -1 })).toThrow("DINO: expected freezeLastLayer from 0 to 1, got -1");
     expect(() => flat({ momentum: 1.5 })).toThrow("DINO: expected momentum from 0 to 1, got 1.5");
     expect(() => flat({ teacherTemperature: [0.04, 0] })).toThrow("DINO: expected temperatures above 0");
     expect(() => new models.DINOHead(4, { layers: 0 })).toThrow("layers");

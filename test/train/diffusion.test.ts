@@ -126,7 +126,12 @@ describe("a run", () => {
     const events = await run(a, { ...quiet, onEvent, signal: stop.signal });
     expect(events.at(-1)!.step).toBe(4);
     const b = small();
-    for await (const { step } of b.trainer.fit(b.loader, { ...quiet, resume: true })) if (step === 8) break;
+    let seconds = 0;
+    for await (const event of b.trainer.fit(b.loader, { ...quiet, resume: true })) {
+      ({ seconds } = event);
+      if (event.step === 8) break;
+    }
+    expect(b.trainer.seconds).toBe(seconds); // the reader's time is no training
     const c = small();
     expect((await run(c, { ...quiet, steps: 10, resume: true })).map((e) => e.step)).toEqual([10]);
     const whole = small();

@@ -1,8 +1,8 @@
 /** @file SelfSupervisedTrainer: captured steps as the plain ones, resuming bit for bit, schedules, what it measures and refuses. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { data, manualSeed, models, nn, optim, rand, type Tensor, tensor, train, zeros } from "napier";
+import { data, io, manualSeed, memory, models, nn, optim, rand, type Tensor, tensor, train, zeros } from "napier";
 import { afterAll, describe, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "napier-selfsup-"));
@@ -22,15 +22,16 @@ const MODELS = {
       head: { out: 6, hidden: 8, bottleneck: 4, batchNorm: true },
       teacherTemperature: [0.04, 0.07],
       momentum: 0.9,
+      freezeLastLayer: 0.5,
     }),
 };
 type Kind = keyof typeof MODELS;
 
-/** 20 pictures with labels, batches of 8: one of 4 is left over. */
-function setup(kind: Kind, options: train.SelfSupervisedOptions = {}) {
+/** Pictures with labels in batches of 8; one of 4 is left over in each epoch. */
+function setup(kind: Kind, { pictures = 20, ...options }: train.SelfSupervisedOptions & { pictures?: number } = {}) {
   manualSeed(1);
-  const x = rand([20, 3, 10, 10]).mul(255).to("uint8");
-  const labels = tensor(Int32Array.from({ length: 20 }, (_, i) => i % 2));
+  const x = rand([pictures, 3, 10, 10]).mul(255).to("uint8");
+  const labels = tensor(Int32Array.from({ length: pictures }, (_, i) => i % 2));
   const model = MODELS[kind]();
   const learned = model.parameters().filter((p) => p.requiresGrad);
   const optimizer = new optim.AdamW(learned, { lr: 1e-2, weightDecay: 0.1 });
@@ -46,49 +47,108 @@ async function all<T>(events: AsyncIterable<T>): Promise<T[]> {
   for await (const event of events) found.push(event);
   return found;
 }
+/** Of an event what does not depend on the clock. */
+const told = ({ step, loss, lr, scores, notice }: train.SelfSupervisedEvent<object>) => ({
+  step,
+  loss,
+  lr,
+  scores,
+  notice,
+});
+/** Counts how often JavaScript runs the model's step: a replayed one is not seen. */
+function counted(model: train.SelfSupervisedModel): () => number {
+  let calls = 0;
+  const { loss } = model;
+  model.loss = (views) => {
+    calls++;
+    return loss.call(model, views);
+  };
+  return () => calls;
+}
+/** The loader, with `look` called before each of its batches. */
+const watched = (loader: data.DataLoader, look: () => void): train.BatchSource => ({
+  async *[Symbol.asyncIterator]() {
+    for await (const batch of loader) {
+      look();
+      yield batch;
+    }
+  },
+  stateDict: () => loader.stateDict(),
+  loadStateDict: (at) => loader.loadStateDict(at as ReturnType<typeof loader.stateDict>),
+});
 const kinds: Kind[] = ["simclr", "dino"];
 
 describe.each(kinds)("%s", (kind) => {
-  test("captured steps have the bits of plain ones, and everything that learns has moved", async () => {
-    const runs = await Promise.resolve([true, false]).then(async (modes) => {
-      const found = [];
-      for (const capture of modes) {
-        const { model, trainer, loader } = setup(kind, { capture, finalWeightDecay: 0.4 });
-        const before = state(model);
-        const events = await all(trainer.fit(loader, { steps: 9, logEvery: 3 }));
-        found.push({ losses: events.map(({ step, loss, lr }) => ({ step, loss, lr })), before, after: state(model) });
-      }
-      return found;
-    });
-    expect(runs[0]).toEqual(runs[1]);
-    const { before, after, losses } = runs[0]!;
-    expect(losses.map(({ step }) => step)).toEqual([3, 6, 9]);
+  test("steps are captured, with the bits of plain ones, and everything that learns moves", async () => {
+    const run = async (capture: boolean) => {
+      const { model, trainer, loader } = setup(kind, { capture, finalWeightDecay: 0.4, pictures: 68 });
+      const before = state(model);
+      const calls = counted(model);
+      const events = await all(trainer.fit(loader, { steps: 24, logEvery: 8 }));
+      return { result: { events: events.map(told), before, after: state(model) }, calls: calls() };
+    };
+    const [captured, plain] = [await run(true), await run(false)];
+    expect(captured.result).toEqual(plain.result);
+    expect(plain.calls).toBe(24);
+    expect(captured.calls).toBeLessThan(16);
+    const { before, after, events } = plain.result;
+    expect(events.map(({ step, notice }) => [step, notice])).toEqual([8, 16, 24].map((step) => [step, null]));
     const still = Object.keys(before).filter((key) => String(before[key]) === String(after[key]));
     // The classifier's own last layer, and lengths that stay 1, learn nothing.
     expect(still.filter((key) => !/network\.linear\.|weight_g$/.test(key))).toEqual([]);
   });
 
-  test("resuming ends with the bits and the events of an uninterrupted run, in the middle of an epoch, too", async () => {
-    const options = { steps: 9, logEvery: 3, evaluate: async () => ({ one: 1 }), evaluateEvery: 6 };
-    const whole = setup(kind);
-    await all(whole.trainer.fit(whole.loader, options));
-    const checkpoint = join(folder, `${kind}.safetensors`);
-    for (const steps of [3, 6]) {
-      const part = setup(kind);
-      const resume = steps > 3; // what is there is left aside unless it is asked for
-      for await (const { step } of part.trainer.fit(part.loader, { ...options, checkpoint, resume }))
-        if (step === steps) break;
+  test.each([true, false])("resumed it has the bits of an uninterrupted run, captured: %s", async (capture) => {
+    const options = { steps: 21, logEvery: 3, evaluate: async () => ({ one: 1 }), evaluateEvery: 6 };
+    const make = () => setup(kind, { capture, pictures: 60 }); // seven full batches an epoch
+    const whole = make();
+    const events = await all(whole.trainer.fit(whole.loader, options));
+    expect(events.map(({ step, scores }) => [step, scores])).toEqual(
+      [3, 6, 9, 12, 15, 18, 21].map((step) => [step, step % 6 === 0 || step === 21 ? { one: 1 } : null]),
+    );
+    const out = join(folder, `${kind}-${capture}`);
+    for (const [ender, end, lastEvent] of [
+      ["reader", 3, 3],
+      ["signal", 11, 11], // in a step between two events
+      ["signal", 14, 12], // behind a step, while the batch that is left over is loaded
+      ["signal", 15, 15],
+      ["reader", 18, 18],
+    ] as const) {
+      const { trainer, loader } = make();
+      if (end > 3) manualSeed(99); // the checkpoint's numbers count
+      const stop = new AbortController();
+      const source = watched(loader, () => {
+        if (ender === "signal" && trainer.step === (end === lastEvent ? end - 1 : end)) stop.abort();
+      });
+      const run = trainer.fit(source, { ...options, out, checkpointEvery: 100, resume: true, signal: stop.signal });
+      let [told, seconds] = [0, 0];
+      for await (const { step } of run) {
+        [told, seconds] = [step, trainer.seconds];
+        if (ender === "reader" && step === end) break;
+      }
+      expect([told, trainer.step]).toEqual([lastEvent, end]);
+      if (ender === "reader") expect(trainer.seconds).toBe(seconds); // the reader's time is no training
     }
-    const last = setup(kind);
-    manualSeed(99); // the checkpoint's numbers count
-    const rest = await all(last.trainer.fit(last.loader, { ...options, checkpoint, resume: true }));
-    expect(rest.map(({ step }) => step)).toEqual([9]);
+    const last = make();
+    manualSeed(99);
+    const rest = await all(last.trainer.fit(last.loader, { ...options, out, resume: true }));
+    expect(rest.map(({ step }) => step)).toEqual([21]);
     expect(state(last.model)).toEqual(state(whole.model));
-    const comparable = ({ trainer }: typeof whole) =>
-      trainer.history.map(({ step, loss, lr, scores }) => ({ step, loss, lr, scores }));
-    expect(comparable(last)).toEqual(comparable(whole));
+    expect(last.trainer.history.map(told)).toEqual(events.map(told));
+    expect(whole.trainer.history).toEqual(events);
     expect(last.trainer.seconds).toBeGreaterThan(0);
-    expect(await all(last.trainer.fit(last.loader, { ...options, checkpoint, resume: true }))).toEqual([]);
+    expect(readdirSync(out)).toEqual(["last.safetensors"]);
+    expect(await all(last.trainer.fit(last.loader, { ...options, out, resume: true }))).toEqual([]);
+  });
+
+  test("keeps no memory from step to step", async () => {
+    const { trainer, loader } = setup(kind, { pictures: 60 });
+    const live: number[] = [];
+    for await (const _ of trainer.fit(loader, { steps: 70, logEvery: 5 })) live.push(memory().liveBytes);
+    // The least of several, behind the change in the middle: what waits for the garbage collector is not held.
+    const [early, late] = [live.slice(8, 11), live.slice(11)].map((part) => Math.min(...part)) as [number, number];
+    expect(early).toBeGreaterThan(0);
+    expect(late - early).toBeLessThan(20_000);
   });
 });
 
@@ -188,13 +248,60 @@ describe("fit", () => {
     expect(modes).toEqual([true]);
   });
 
+  test("a checkpoint that does not fit is refused, and a loss that is no number leaves the last one", async () => {
+    const out = join(folder, "fit");
+    const written = setup("simclr");
+    await all(written.trainer.fit(written.loader, { steps: 2, out }));
+    const path = join(out, "last.safetensors");
+    const before = readFileSync(path);
+    const resume = ({ trainer, loader }: Pick<typeof written, "trainer" | "loader">, source = loader as never) =>
+      expect(all(trainer.fit(source, { steps: 4, out, resume: true }))).rejects;
+    await resume(setup("dino")).toThrow("student.encoder");
+    const model = MODELS.simclr();
+    const optimizer = new optim.AdamW(model.head.parameters());
+    const part = new train.SelfSupervisedTrainer(model, { optimizer });
+    await resume({ trainer: part, loader: written.loader }).toThrow("expected 5 parameters in group 0, got 28");
+    await resume(setup("simclr"), (async function* () {})() as never).toThrow("a loader with stateDict()");
+    const plain = join(folder, "plain.safetensors");
+    await io.save(plain, { x: zeros([1]) });
+    const { trainer, loader } = setup("simclr");
+    await expect(all(trainer.fit(loader, { steps: 4, resume: plain }))).rejects.toThrow(
+      "expected a checkpoint of napier",
+    );
+    const gan = join(folder, "gan");
+    const [a, b] = [new nn.Sequential(new nn.Linear(2, 2)), new nn.Sequential(new nn.Linear(2, 1))];
+    const other = new train.GanTrainer(a, b, { noiseDim: 2 });
+    const points = new data.DataLoader(new data.TensorDataset([zeros([4, 2])]), { batchSize: 2 });
+    for await (const _ of other.fit(points, { steps: 1, out: gan, samples: 0 }));
+    const foreign = all(trainer.fit(loader, { steps: 4, resume: join(gan, "last.safetensors") }));
+    await expect(foreign).rejects.toThrow("last.safetensors was written without model, this trainer is with one");
+
+    const wild = new optim.SGD(trainer.model.parameters(), { lr: 1e30 });
+    const failing = new train.SelfSupervisedTrainer(trainer.model, { optimizer: wild });
+    await expect(all(failing.fit(loader, { steps: 4, logEvery: 2, out }))).rejects.toThrow("a finite loss, got NaN");
+    expect(readFileSync(path)).toEqual(before);
+  });
+
+  test("a step that is not the same each time is told once, and goes on uncaptured", async () => {
+    const { model, trainer, loader } = setup("simclr");
+    const { loss } = model as models.SimCLR;
+    let calls = 0;
+    (model as models.SimCLR).loss = (views) => loss.call(model as models.SimCLR, views).mul(1 + 0.01 * ++calls);
+    const events = await all(trainer.fit(loader, { steps: 12, logEvery: 4 }));
+    expect(events.filter(({ notice }) => notice).map(({ notice }) => notice)).toEqual([
+      expect.stringContaining("are not captured: the step is not the same each time"),
+    ]);
+    expect(calls).toBe(12);
+  });
+
   test("what is wrong", async () => {
     const fit = (options: Partial<train.SelfSupervisedFitOptions>, from = setup("simclr").loader) =>
       expect(all(setup("simclr").trainer.fit(from, { steps: 1, ...options }))).rejects;
     const op = "SelfSupervisedTrainer.fit: expected";
     await fit({ steps: 0 }).toThrow(`${op} steps to be a whole number from 1 up, got 0`);
     await fit({ logEvery: 2, evaluateEvery: 3 }).toThrow(`${op} evaluateEvery to be a multiple of logEvery 2, got 3`);
-    await fit({ resume: true }).toThrow(`${op} a checkpoint to resume from, got none`);
+    await fit({ resume: true }).toThrow(`${op} out, or the path of a checkpoint, with resume, got neither`);
+    await fit({ checkpointEvery: 0 }).toThrow(`${op} checkpointEvery to be a whole number from 1 up, got 0`);
     const empty = { [Symbol.asyncIterator]: async function* (): AsyncGenerator<Tensor[]> {} };
     await fit({}, empty as never).toThrow(`${op} a loader with batches, got none`);
     const of = (options: train.SelfSupervisedOptions) => () =>
@@ -202,11 +309,5 @@ describe("fit", () => {
     expect(of({ warmup: -1 })).toThrow("SelfSupervisedTrainer: expected warmup to be a whole number from 0 up, got -1");
     expect(of({ finalRate: 2 })).toThrow("expected a finalRate from 0 to 1, got 2");
     expect(of({ clipNorm: 0 })).toThrow("expected a clipNorm above 0, got 0");
-    const { trainer, loader, optimizer } = setup("simclr");
-    for (const group of optimizer.paramGroups) group.lr = 1;
-    const wild = new train.SelfSupervisedTrainer(trainer.model, {
-      optimizer: new optim.SGD(trainer.model.parameters(), { lr: 1e30 }),
-    });
-    await expect(all(wild.fit(loader, { steps: 4, logEvery: 2 }))).rejects.toThrow(`${op} a finite loss, got NaN`);
   });
 });
