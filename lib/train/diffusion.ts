@@ -345,7 +345,8 @@ export class DiffusionTrainer {
   }
 
   /**
-   * Samples [n, ...], decoded, by the averaged weights. Resolves when they are computed.
+   * Samples [n, ...], decoded, by the averaged weights. Resolves when they are computed. The network is captured for the
+   * time of the call, unless the trainer's `capture` is false, the steps are few, or the network cannot be: the same bits.
    *
    * @throws (rejects) ShapeError for labels or a condition that are not n, or labels out of range; Error before the shape of x is known
    */
