@@ -68,7 +68,7 @@ const NPM = "npm install --prefix bench/rivals --ignore-scripts";
 export const PEERS: Record<string, Peer> = {
   eager: {
     name: "napier eager",
-    takes: ({ op }) => ["step", "inference", "zoo"].includes(op),
+    takes: ({ op }) => ["step", "inference", "zoo", "sampling"].includes(op),
     ...always,
     start: () => ours("napier eager", { NAPIER_BENCH: "eager" }),
   },

@@ -17,6 +17,7 @@ import { measurePeak } from "./peak.js";
 import { benchPeakMemory } from "./peakMemory.js";
 import { PEERS } from "./peers.js";
 import { machine, ourVersions, type Report, type Suite } from "./result.js";
+import { sampling } from "./sampling.js";
 import { benchTables } from "./tables.js";
 import { benchTiny } from "./tiny.js";
 import { inTurns } from "./turns.js";
@@ -27,6 +28,7 @@ const SUITES: Record<string, Suite> = {
   steps: inTurns(steps, 3),
   inference: inTurns(inference, 3),
   zoo: inTurns(zoo, 3),
+  sampling: inTurns(sampling),
   ops: inTurns(ops),
   memory: inTurns(memory),
   attention: inTurns(attention),

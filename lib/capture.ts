@@ -11,7 +11,7 @@ import { collectGarbage, keep, unscoped } from "./memory.js";
 import { addon, pacer } from "./native.js";
 import { clone } from "./ops/cast.js";
 import { copy_ } from "./ops/inplace.js";
-import { alias, empty, Tensor } from "./tensor.js";
+import { alias, empty, storagesSoFar, Tensor } from "./tensor.js";
 
 /** Options of capture. */
 export interface CaptureOptions {
@@ -134,6 +134,8 @@ export class CapturedSteps<A extends readonly unknown[], R> {
     private readonly fn: (...args: A) => R,
     private readonly warmup: number,
     private readonly most: number,
+    /** Whether `fn` holds on to nothing and frees all but its answer: then no garbage is looked for when it is recorded. */
+    private readonly tidy = false,
   ) {}
 
   async call(args: A): Promise<R> {
@@ -205,6 +207,7 @@ export class CapturedSteps<A extends readonly unknown[], R> {
     const shared = [...this.ids].at(-1) ?? 0;
     const changes = changesSoFar();
     const before = nextNodeId();
+    const start = storagesSoFar();
     let id = 0;
     const { result, recording } = recordStep(
       () => {
@@ -213,10 +216,10 @@ export class CapturedSteps<A extends readonly unknown[], R> {
           expectValue(value);
           return value as unknown;
         });
-        return mapTensors(made, alias);
+        return mapTensors(made, (t) => (this.tidy && !t.node && t.storage.birth > start ? t : alias(t)));
       },
       () => {
-        collectGarbage(); // so that the plan knows what nobody holds
+        if (!this.tidy) collectGarbage(); // so that the plan knows what nobody holds
         id = addon.captureEnd(shared);
       },
     );

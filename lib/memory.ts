@@ -109,6 +109,33 @@ function openScope(mine: Freeable[], outer: Freeable[] | null): Disposable {
   };
 }
 
+/** A scope of work that waits in between: run() adopts what one part of it makes, close() ends the scope. @internal */
+export class ScopeInParts {
+  #made: Freeable[] = [];
+
+  /** Runs `fn`, or its beginning up to where it first waits. */
+  run<T>(fn: () => T): T {
+    const outer = current;
+    current = this.#made;
+    try {
+      return fn();
+    } finally {
+      current = outer;
+    }
+  }
+
+  /** Takes in a tensor that was made elsewhere. */
+  adopt(t: Freeable): void {
+    this.#made.push(t);
+  }
+
+  /** Frees what was made but for `result` (alone, in an array or a plain object); the next run() begins anew. */
+  close(result?: unknown): void {
+    close(this.#made, null, result);
+    this.#made = [];
+  }
+}
+
 // ---- Collections
 
 const [LIVE_BYTES, LIVE_HANDLES, YOUNG_HANDLES, YOUNG_BYTES, VISITED] = [0, 1, 2, 3, 4];

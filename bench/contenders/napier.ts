@@ -5,6 +5,7 @@ import type { Case } from "../cases.js";
 import { attentionOp } from "./attention.js";
 import { memoryOp } from "./memory.js";
 import { pictures, resnet18 } from "./resnet18.js";
+import { samplingRun } from "./sampling.js";
 import { type Action, type Checked, serve } from "./serve.js";
 import { makeStep } from "./steps.js";
 import { zooStep } from "./zoo.js";
@@ -78,6 +79,8 @@ async function build(c: Case): Promise<Action | Checked | null> {
   switch (op) {
     case "zoo":
       return zooStep(c, eager);
+    case "sampling":
+      return samplingRun(c, eager);
     case "step":
       return step(name);
     case "inference":

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 import resnet18
 import torch_attention
 import torch_memory
+import torch_sampling
 import torch_steps
 import torch_zoo
 
@@ -71,6 +72,8 @@ for line in sys.stdin:
             suite = {"memory": torch_memory.build, "attention": torch_attention.build}.get(c.get("suite"))
             if c["op"] == "zoo":
                 run, known = torch_zoo.build(c["name"])
+            elif c["op"] == "sampling":
+                run, known = torch_sampling.build(c["params"])
             else:
                 run = suite(c["op"], c["params"]) if suite else build(c["name"], c["op"], c["params"])
             name, result = c["name"], {}

@@ -9,6 +9,7 @@ export {
   type Objective,
   type Posterior,
   type Prediction,
+  type SamplingDenoiser,
 } from "./process.js";
 export type { SampleOptions, Sampler } from "./samplers.js";
 export { cosineSchedule, linearSchedule, SCHEDULES, sigmoidSchedule } from "./schedules.js";

@@ -15,7 +15,13 @@ import { addon, breathe } from "../native.js";
 import type { Module } from "../nn/module.js";
 import type { GeneratorOption } from "../ops/random.js";
 import type { Tensor } from "../tensor.js";
-import type { Denoiser, DiffusionLosses, DiffusionLossOptions, GaussianDiffusion } from "./process.js";
+import type {
+  Denoiser,
+  DiffusionLosses,
+  DiffusionLossOptions,
+  GaussianDiffusion,
+  SamplingDenoiser,
+} from "./process.js";
 import type { SampleOptions } from "./samplers.js";
 
 /** What makes codes of pictures and pictures of codes; models.VAE and models.VQVAE do. */
@@ -184,8 +190,12 @@ export class LatentDiffusion {
     return this.losses(network, x, options).losses.mean();
   }
 
-  /** `n` pictures drawn from noise in the latents' space, [n, c, h, w]. Resolves when they are computed. */
-  async sample(network: Denoiser, n: number, options: LatentSampleOptions = {}): Promise<Tensor> {
+  /**
+   * `n` pictures drawn from noise in the latents' space, [n, c, h, w]. Resolves when they are computed.
+   *
+   * @param network plain or captured, as for GaussianDiffusion.sample()
+   */
+  async sample(network: SamplingDenoiser, n: number, options: LatentSampleOptions = {}): Promise<Tensor> {
     expect(Number.isSafeInteger(n) && n >= 1, "LatentDiffusion.sample", "n to be a whole number from 1 up", `${n}`);
     const { scale, shape } = this;
     const z = await this.process.sample(network, [n, ...shape], { ...options, clip: false });

@@ -4,13 +4,13 @@
  */
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
-import { scope } from "../memory.js";
+import { ScopeInParts } from "../memory.js";
 import { addon, breathe } from "../native.js";
 import { where } from "../ops/arithmetic.js";
 import { full } from "../ops/create.js";
 import { type GeneratorOption, randn } from "../ops/random.js";
-import type { Tensor } from "../tensor.js";
-import type { Denoiser, GaussianDiffusion } from "./process.js";
+import { storagesSoFar, type Tensor } from "../tensor.js";
+import type { GaussianDiffusion, Prediction, SamplingDenoiser } from "./process.js";
 
 /**
  * - `ddpm`: ancestral sampling (Ho et al. 2020), noise at each step
@@ -61,7 +61,9 @@ interface Step {
   next: number;
   /** The prediction of the last step, and log(signal / noise) there. */
   last: { xStart: Tensor; lambda: number } | null;
-  predict: (x: Tensor, t: number) => { xStart: Tensor; noise: Tensor };
+  predict: (x: Tensor, t: number) => Promise<Prediction>;
+  /** Runs a part of the step, without gradient, in the step's scope. */
+  within: <T>(fn: () => T) => T;
   time: number;
   nextTime: number;
   draw: () => Tensor;
@@ -88,22 +90,26 @@ function dpmSolver({ x, xStart, now, next, last }: Step): Tensor {
   return x.mul(Math.sqrt((1 - next) / (1 - now))).sub(d.mul(Math.sqrt(next) * Math.expm1(-h)));
 }
 
-function heun({ x, noise, xStart, now, next, nextTime, predict }: Step): Tensor {
+async function heun({ x, noise, xStart, now, next, nextTime, predict, within }: Step): Promise<Tensor> {
   if (next === 1) return xStart;
   // In y = x / signal and s = noise / signal the path is dy/ds = the noise.
   const [s, to] = [Math.sqrt(1 / now - 1), Math.sqrt(1 / next - 1)];
-  const y = x.div(Math.sqrt(now));
-  const euler = y.add(noise.mul(to - s)).mul(Math.sqrt(next));
-  const slope = noise.add(predict(euler, nextTime).noise).mul((to - s) / 2);
-  return y.add(slope).mul(Math.sqrt(next));
+  const y = within(() => x.div(Math.sqrt(now)));
+  const euler = within(() => y.add(noise.mul(to - s)).mul(Math.sqrt(next)));
+  const there = await predict(euler, nextTime);
+  return within(() => y.add(noise.add(there.noise).mul((to - s) / 2)).mul(Math.sqrt(next)));
 }
 
-const STEPS: Record<Sampler, (step: Step) => Tensor> = {
+const STEPS: Record<Sampler, (step: Step) => Tensor | Promise<Tensor>> = {
   ddpm: (step) => ddim({ ...step, eta: 1 }),
   ddim,
   "dpm++2m": dpmSolver,
   heun,
 };
+
+/** Steps that a sampler takes where none are asked for. */
+export const defaultSteps = (sampler: Sampler, timesteps: number): number =>
+  sampler === "ddpm" ? timesteps : Math.min(50, timesteps);
 
 /** `steps` times from `timesteps` - 1 to 0, evenly. */
 function timesOf(timesteps: number, steps: number): number[] {
@@ -112,11 +118,11 @@ function timesOf(timesteps: number, steps: number): number[] {
 
 export async function sample(
   process: GaussianDiffusion,
-  network: Denoiser,
+  network: SamplingDenoiser,
   shape: readonly number[],
   {
     sampler = "ddim",
-    steps = sampler === "ddpm" ? process.timesteps : Math.min(50, process.timesteps),
+    steps = defaultSteps(sampler, process.timesteps),
     eta = 0,
     condition = null,
     guidance = 1,
@@ -140,50 +146,72 @@ export async function sample(
     throw new RangeError(`${op}: expected inpaint.resample to be a whole number from 1 up, got ${rounds}`);
 
   const n = shape[0]!;
+  const step = new ScopeInParts();
+  // noGrad() refuses promises, so what may be one goes through it in an array.
+  const within = <T>(fn: () => T): T => step.run(() => noGrad(() => [fn()] as const))[0];
   const draw = () => randn(shape, { generator });
-  const predict = (x: Tensor, time: number) => {
-    const t = full([n], time, { dtype: "int32" });
-    const given = network(x, t, condition);
-    const without = condition !== null && guidance !== 1 ? network(x, t, null) : null;
-    const output = without ? without.add(given.sub(without).mul(guidance)) : given;
-    return process.predictions(output, x, t, clip);
+  const ask = async (x: Tensor, t: Tensor, given: Tensor | null): Promise<Tensor> => {
+    const inside = new ScopeInParts(); // of what the network makes on its way
+    const before = storagesSoFar();
+    let output: Tensor | undefined;
+    try {
+      [output] = await Promise.all(inside.run(() => noGrad(() => [network(x, t, given)] as const)));
+    } finally {
+      inside.close(output);
+    }
+    if (output.storage.birth > before) step.adopt(output); // else it is somebody's
+    return output;
+  };
+  const predict = async (x: Tensor, time: number): Promise<Prediction> => {
+    const t = within(() => full([n], time, { dtype: "int32" }));
+    const given = await ask(x, t, condition);
+    const without = condition !== null && guidance !== 1 ? await ask(x, t, null) : null;
+    return within(() => {
+      const output = without ? without.add(given.sub(without).mul(guidance)) : given;
+      return process.predictions(output, x, t, clip);
+    });
   };
   const times = timesOf(process.timesteps, steps);
   const ab = (time: number) => (time < 0 ? 1 : process.alphasCumprod[time]!);
 
-  let x = start ? start.clone() : draw();
+  let x = noGrad(() => (start ? start.clone() : draw()));
   let last: Step["last"] = null;
-  for (const [i, time] of times.entries()) {
-    const nextTime = times[i + 1] ?? -1;
-    const [now, next] = [ab(time), ab(nextTime)];
-    for (let round = 0; round < rounds; round++) {
-      const before: Tensor = x;
-      const lastStep: Step["last"] = last;
-      const made = scope(() =>
-        noGrad(() => {
-          const { xStart, noise } = predict(before, time);
-          const step = { x: before, xStart, noise, now, next, last: lastStep, predict, time, nextTime, draw, eta };
-          let y = STEPS[sampler](step);
+  let done = false;
+  try {
+    for (const [i, time] of times.entries()) {
+      const nextTime = times[i + 1] ?? -1;
+      const [now, next] = [ab(time), ab(nextTime)];
+      for (let round = 0; round < rounds; round++) {
+        const { xStart, noise } = await predict(x, time);
+        const known = { x, xStart, noise, now, next, last, predict, within, time, nextTime, draw, eta };
+        const moved = await within(() => STEPS[sampler](known));
+        const made = within(() => {
+          let y = moved;
           if (inpaint) {
-            const known =
+            const image =
               nextTime < 0
                 ? inpaint.image
                 : process.qSample(inpaint.image, full([n], nextTime, { dtype: "int32" }), draw());
-            y = where(inpaint.mask, known, y);
+            y = where(inpaint.mask, image, y);
             if (round < rounds - 1) y = y.mul(Math.sqrt(now / next)).add(draw().mul(Math.sqrt(1 - now / next))); // back to this time
           }
           onStep?.(xStart, time);
-          return [y, xStart] as const;
-        }),
-      );
-      before.free();
-      lastStep?.xStart.free();
-      x = made[0] === made[1] ? made[0].clone() : made[0];
-      last = { xStart: made[1], lambda: lambdaOf(now) };
-      await addon.settled();
-      await breathe();
+          return y === xStart ? y.clone() : y;
+        });
+        step.close([made, xStart]);
+        x.free();
+        last?.xStart.free();
+        x = made;
+        last = { xStart, lambda: lambdaOf(now) };
+        await addon.settled();
+        await breathe();
+      }
     }
+    done = true;
+    return x;
+  } finally {
+    step.close();
+    last?.xStart.free();
+    if (!done) x.free();
   }
-  last?.xStart.free();
-  return x;
 }

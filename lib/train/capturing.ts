@@ -1,6 +1,6 @@
 /**
  * Which steps of a run are captured (lib/capture.ts): all of them, none, or, by default, those of a batch's shape once
- * three such steps in a row have run the same kernels.
+ * three such steps in a row have run the same kernels. A sampler's asking of its network is a step too.
  *
  * A captured step does in JavaScript what it did when it was recorded. So what a step does is looked at, not assumed: its
  * kernels, their shapes and numbers, host data, reads of values, tensors that it has from the step before. Where a step
@@ -14,7 +14,6 @@ import type { Module } from "../nn/module.js";
 import { changedNumber, differenceOf, type Noted, type NotedCall, StepNoter } from "./alike.js";
 import type { Batch } from "./options.js";
 
-const ALIKE = 3; // steps in a row
 const RESTLESS = 2; // changes of a number in a row: one may be an epoch's
 const KINDS = 8; // shapes of batches: more stay uncaptured
 
@@ -31,10 +30,19 @@ interface Kind {
   changes: number;
 }
 
+/** What StepRunner may know of its steps. */
+export interface StepRunnerOptions {
+  /** Steps in a row that must be alike before one is recorded; two, to see what they carry over. Default 3. */
+  alike?: number;
+  /** Whether a step frees all that it makes but its answer, so that no garbage has to be looked for. Default false. */
+  tidy?: boolean;
+}
+
 export class StepRunner<R> {
   readonly #captured: CapturedSteps<[Batch[]], R>;
   readonly #noter = new StepNoter();
   readonly #kinds = new Map<string, Kind>();
+  readonly #alike: number;
   #epoch = 0;
   #notice: string | null = null;
 
@@ -47,8 +55,10 @@ export class StepRunner<R> {
     private readonly model: Module,
     private when: "always" | "alike" | "never",
     private readonly run: (group: Batch[]) => R,
+    { alike = 3, tidy = false }: StepRunnerOptions = {},
   ) {
-    this.#captured = new CapturedSteps(run, 0, KINDS);
+    this.#captured = new CapturedSteps(run, 0, KINDS, tidy);
+    this.#alike = alike;
   }
 
   beginEpoch(): void {
@@ -64,7 +74,7 @@ export class StepRunner<R> {
       if (this.#kinds.size === KINDS) return this.run(group);
       this.#kinds.set(shapes, (kind = { steps: [], restless: 0, recorded: null, epoch: 0, changes: 0 }));
     }
-    const known = kind.steps.length === ALIKE && kind.epoch === this.#epoch && kind.changes === changesSoFar();
+    const known = kind.steps.length === this.#alike && kind.epoch === this.#epoch && kind.changes === changesSoFar();
     if (!known) return this.#look(kind, group);
     if (!kind.recorded && !this.#record(kind, group)) return this.run(group);
     return this.#captured.call([group]);
@@ -104,7 +114,7 @@ export class StepRunner<R> {
     else if (carries && last && !difference) this.#giveUp("the step uses a tensor that the step before made");
     else if (kind.restless === RESTLESS) this.#giveUp(`the step is not the same each time: ${changed}`);
     if (difference || changed) [kind.steps, kind.recorded] = [[], null];
-    kind.steps = [...kind.steps.slice(1 - ALIKE), { calls, live }];
+    kind.steps = [...kind.steps.slice(1 - this.#alike), { calls, live }];
     [kind.epoch, kind.changes] = [this.#epoch, after];
     return value;
   }

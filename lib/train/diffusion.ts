@@ -6,12 +6,13 @@
  *     batch [x, condition] -> encode -> x_t at drawn times -> network(x_t, t, condition) -> weighted error -> optimizer -> EMA
  *     noise -> sampler with the averaged weights, guidance -> decode -> pictures
  *
- * Steps are captured (capturing.ts): recorded once, then replayed natively. No step waits for a number; losses add up on
- * the device by time and are read at events.
+ * Steps are captured (capturing.ts): recorded once, then replayed natively; so is the network where samples are drawn. No
+ * step waits for a number; losses add up on the device by time and are read at events.
  */
 
 import { join } from "node:path";
 import type { GaussianDiffusion } from "../diffusion/process.js";
+import { defaultSteps } from "../diffusion/samplers.js";
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
@@ -38,6 +39,8 @@ import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
 import { expectWhole, passes, RunFile, Stopwatch } from "./stepwise.js";
 import { meanOf, type TimeBin, TimeBins } from "./timeBins.js";
+
+const FEW = 10; // sampling steps: fewer do not win back what recording the network takes
 
 /** Where a run stands, at the end of a step. */
 interface Progress {
@@ -80,6 +83,7 @@ export class DiffusionTrainer {
   readonly #bins: number;
   readonly #window: TimeBins;
   readonly #steps: StepRunner<Tensor | null>;
+  readonly #capture: boolean;
   #p: Progress;
 
   /** Checks the options; nothing is trained before fit(). */
@@ -135,6 +139,7 @@ export class DiffusionTrainer {
     this.#clip = clip;
     this.#bins = bins;
     this.#window = new TimeBins(process.timesteps, bins);
+    this.#capture = capture;
     this.#steps = new StepRunner(network, capture ? "alike" : "never", ([batch]) => this.#step(batch!));
     this.#p = { step: 0, seconds: 0, windowSeconds: 0, windowSamples: 0, shape };
   }
@@ -310,7 +315,8 @@ export class DiffusionTrainer {
   }
 
   /**
-   * Samples [n, ...], decoded, by the averaged weights. Resolves when they are computed.
+   * Samples [n, ...], decoded, by the averaged weights. Resolves when they are computed. The network is captured for the
+   * time of the call, unless the trainer's `capture` is false, the steps are few, or the network cannot be: the same bits.
    *
    * @throws (rejects) ShapeError for labels or a condition that are not n, or labels out of range; Error before the shape of x is known
    */
@@ -351,14 +357,23 @@ export class DiffusionTrainer {
     const generator = seed === null ? undefined : new Generator(seed);
     const told = given === null ? condition : tensor(Int32Array.from(given));
     const parts: Tensor[] = [];
+    const captures = this.#capture && (steps ?? defaultSteps(sampler ?? "ddim", this.process.timesteps)) >= FEW;
+    const { network } = this;
+    const runner = new StepRunner(
+      network,
+      captures ? "alike" : "never",
+      ([[x, t, c]]) => scope(() => noGrad(() => network.forward(x!, t!, c ?? null))),
+      { alike: 2, tidy: true },
+    );
+    const denoise = (x: Tensor, t: Tensor, c: Tensor | null) => runner.step([c ? [x, t, c] : [x, t]]);
     try {
-      await this.averaged(async (network) => {
+      await this.averaged(async () => {
         for (let from = 0; from < n; from += batchSize) {
           signal?.throwIfAborted();
           const to = Math.min(n, from + batchSize);
-          const part = told?.slice([from, to]) ?? null;
+          const part = noGrad(() => told?.slice([from, to]) ?? null);
           const options = { sampler, steps, guidance, eta, clip: this.#clip, condition: part, generator };
-          const z = await this.process.sample((x, t, c) => network.forward(x, t, c), [to - from, ...shape], options);
+          const z = await this.process.sample(denoise, [to - from, ...shape], options);
           part?.free();
           const decode = this.#decode;
           const x = decode ? scope(() => noGrad(() => decode(z))) : z;
@@ -369,6 +384,7 @@ export class DiffusionTrainer {
       });
       return parts.length === 1 ? parts.pop()! : noGrad(() => cat(parts));
     } finally {
+      runner.free();
       for (const part of parts) part.free();
       if (given !== null) told?.free();
     }

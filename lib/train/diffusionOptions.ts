@@ -57,7 +57,8 @@ export interface DiffusionTrainerOptions {
   bins?: number;
   /**
    * Whether steps are recorded and replayed natively (capture()) once three in a row ran the same kernels: the same bits in
-   * less time. Steps that cannot be captured stay uncaptured, which an event tells. Default true.
+   * less time. Steps that cannot be captured stay uncaptured, which an event tells. sample() records the network too, for
+   * each shape of a batch, where it takes ten steps or more, and gives the recording back at its end. Default true.
    */
   capture?: boolean;
 }

@@ -1,6 +1,21 @@
 /** @file Schedules, coefficients and samplers of diffusion against PyTorch's numbers and exact solutions. */
 import { readFileSync } from "node:fs";
-import { diffusion, full, manualSeed, memory, models, optim, randn, type Tensor, tensor, zeros } from "napier";
+import {
+  capture,
+  diffusion,
+  full,
+  Generator,
+  manualSeed,
+  memory,
+  models,
+  noGrad,
+  optim,
+  randn,
+  scope,
+  type Tensor,
+  tensor,
+  zeros,
+} from "napier";
 import { describe, expect, test } from "vitest";
 
 const { GaussianDiffusion } = diffusion;
@@ -136,6 +151,75 @@ test.each(["ddpm", "ddim", "dpm++2m", "heun"] as const)(
     expect(memory().liveBytes).toBeLessThanOrEqual(before);
   },
 );
+
+describe("a denoiser that answers a promise", () => {
+  const small = new GaussianDiffusion({ timesteps: 20, objective: "v" });
+  const network = new models.UNet({ dim: 8, channels: 1, dimMults: [1, 2], classes: 3 }).eval();
+  const forward = (x: Tensor, t: Tensor, c: Tensor | null) => network.forward(x, t, c);
+  const shape = [2, 1, 8, 8];
+  const condition = times([0, 2]);
+  const draw = (denoise: diffusion.SamplingDenoiser, options: diffusion.SampleOptions) =>
+    small.sample(denoise, shape, { steps: 5, condition, ...options, generator: new Generator(4) });
+
+  test.each([
+    { sampler: "ddpm" },
+    { sampler: "ddim", eta: 0.5 },
+    { sampler: "dpm++2m" },
+    { sampler: "heun" },
+  ] as diffusion.SampleOptions[])("$sampler captured has the bits of plain, memory stays", async (options) => {
+    (await draw(forward, { ...options, guidance: 3 })).free(); // the process's tables
+    const before = memory().liveBytes;
+    // What a scope frees is no garbage that would have to be found first.
+    const denoise = capture((x: Tensor, t: Tensor, c: Tensor | null) => scope(() => noGrad(() => forward(x, t, c))));
+    for (const guidance of [1, 3]) {
+      const plain = await draw(forward, { ...options, guidance });
+      for (let again = 0; again < 2; again++) {
+        const x = await draw(denoise, { ...options, guidance });
+        expect(x.dataSync()).toEqual(plain.dataSync());
+        x.free();
+      }
+      plain.free();
+    }
+    expect(denoise.variants).toBe(2); // with the condition and without
+    const held = memory().liveBytes;
+    (await draw(denoise, { ...options, guidance: 3 })).free();
+    expect(memory().liveBytes).toBeLessThanOrEqual(held);
+    denoise.free();
+    await expect.poll(() => memory().liveBytes).toBeLessThanOrEqual(before); // the stream's thread gives it back
+  });
+
+  test("is captured in inpainting too, whose rounds go on in order", async () => {
+    const inpaint = { image: full(shape, 0.25), mask: randn(shape).greater(0), resample: 3 };
+    const denoise = capture(forward);
+    const got = await draw(denoise, { inpaint, sampler: "ddpm" });
+    expect(got.dataSync()).toEqual((await draw(forward, { inpaint, sampler: "ddpm" })).dataSync());
+    denoise.free();
+  });
+
+  test("late answers count as they are, and what is somebody's stays", async () => {
+    const late = async (x: Tensor, t: Tensor, c: Tensor | null) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return forward(x, t, c).detach();
+    };
+    const plain = await draw(forward, { sampler: "heun", guidance: 2 });
+    expect((await draw(late, { sampler: "heun", guidance: 2 })).dataSync()).toEqual(plain.dataSync());
+    const mine = zeros(shape);
+    (await draw(async () => mine, {})).free();
+    (await draw(() => mine, {})).free();
+    expect(mine.isFreed).toBe(false);
+  });
+
+  test("one that rejects ends the sampling with its reason; nothing of it stays", async () => {
+    const before = memory().liveBytes;
+    let asked = 0;
+    const breaks = async (x: Tensor, t: Tensor, c: Tensor | null) => {
+      if (++asked === 4) throw new Error("no more");
+      return forward(x, t, c);
+    };
+    await expect(draw(breaks, { sampler: "heun", guidance: 2 })).rejects.toThrow("no more");
+    expect(memory().liveBytes).toBeLessThanOrEqual(before);
+  });
+});
 
 test("guidance is the difference that the condition makes, times the scale", async () => {
   const network: diffusion.Denoiser = (x, _, c) => (c ? x.mul(0.2) : x.mul(0.1));

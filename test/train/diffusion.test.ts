@@ -9,6 +9,7 @@ import {
   diffusion,
   full,
   Generator,
+  keep,
   manualSeed,
   memory,
   models,
@@ -296,6 +297,119 @@ test("the same seed draws the same samples, by the averaged weights, and leaves 
     trainer.process.sample((x, t, c) => net.forward(x, t, c), [4, 1, 8, 8], options),
   );
   expect([...a.dataSync()]).toEqual([...direct.dataSync()]);
+});
+
+describe("sampling is captured", () => {
+  /** Counts how often JavaScript runs the network. */
+  const counted = (network: models.UNet) => {
+    const count = { forwards: 0 };
+    const forward = network.forward.bind(network);
+    network.forward = (...args) => {
+      count.forwards++;
+      return forward(...args);
+    };
+    return count;
+  };
+  const values = async (trainer: train.DiffusionTrainer, options: train.DiffusionSampleOptions) => {
+    const x = await trainer.sample(5, { steps: 12, batchSize: 2, seed: 6, ...options });
+    const data = [...(await x.data())];
+    x.free();
+    return data;
+  };
+  const cases: train.DiffusionSampleOptions[] = [
+    { sampler: "ddpm" },
+    { sampler: "ddim", eta: 0.5 },
+    { sampler: "dpm++2m" },
+    { sampler: "heun" },
+  ];
+
+  test.each(cases)(
+    "$sampler: the bits of uncaptured, by the averages of that time; no memory stays",
+    async (options) => {
+      const { network, trainer, loader } = small({ ema: 0.5 });
+      const { ema } = trainer;
+      const plain = new train.DiffusionTrainer(network, process(), {
+        ema,
+        classes: 2,
+        shape: [1, 8, 8],
+        capture: false,
+      });
+      let last: number[] = [];
+      for (const steps of [2, 4]) {
+        await run({ network, trainer, loader }, { steps });
+        const own = bits(network);
+        for (const guidance of [1, 3]) {
+          const want = await values(plain, { ...options, guidance });
+          expect(want).not.toEqual(last);
+          const before = memory().liveBytes;
+          for (let again = 0; again < 2; again++) expect(await values(trainer, { ...options, guidance })).toEqual(want);
+          // A recording is given back by the stream's thread.
+          await expect.poll(() => memory().liveBytes).toBeLessThanOrEqual(before);
+          last = want;
+        }
+        expect(bits(network)).toEqual(own);
+      }
+    },
+  );
+
+  test("once a shape of batches; not where there are few steps, or capture is false", async () => {
+    const forwards = async (trainer: train.DiffusionTrainer, network: models.UNet, steps: number, guidance = 1) => {
+      const count = counted(network);
+      await values(trainer, { steps, guidance });
+      return count.forwards;
+    };
+    const make = (capture = true) => small({ shape: [1, 8, 8], capture });
+    const a = make();
+    // Two that are looked at and the recording, of 2 and of 1; 36 evaluations, or 72.
+    expect(await forwards(a.trainer, a.network, 12)).toBe(6);
+    const b = make();
+    expect(await forwards(b.trainer, b.network, 12, 3)).toBe(12);
+    const c = make();
+    expect(await forwards(c.trainer, c.network, 5)).toBe(15);
+    const d = make(false);
+    expect(await forwards(d.trainer, d.network, 12)).toBe(36);
+  });
+
+  test("a network that cannot be captured draws all the same", async () => {
+    class Reading extends Points {
+      override forward(x: Tensor, t: Tensor, condition: Tensor | null = null): Tensor {
+        return super.forward(x, t, condition).mul(t.dataSync()[0]! < 50 ? 1 : 0.5);
+      }
+    }
+    class Carrying extends Points {
+      last: Tensor | null = null;
+      override forward(x: Tensor, t: Tensor, condition: Tensor | null = null): Tensor {
+        const y = super.forward(x, t, condition);
+        const all = this.last?.shape[0] === x.shape[0] ? y.add(this.last.mul(0.1)) : y;
+        this.last = keep(all.detach());
+        return all;
+      }
+    }
+    for (const Network of [Reading, Carrying]) {
+      const draw = (capture: boolean) => {
+        manualSeed(8);
+        return values(new train.DiffusionTrainer(new Network(), process(), { shape: [2], classes: 3, capture }), {});
+      };
+      expect(await draw(true)).toEqual(await draw(false));
+    }
+  });
+
+  test("in the middle of a captured run leaves it as it is, bit for bit", async () => {
+    const bare = small();
+    const events = await run(bare, { steps: 14, logEvery: 7 });
+    const drawing = small();
+    const count = counted(drawing.network);
+    const sampling = { steps: 12, guidance: 2 };
+    const options = { steps: 14, logEvery: 7, out: folder(), samples: 5, sampling };
+    const drawn = await run(drawing, options);
+    expect(drawn.map((e) => [e.notice, typeof e.grid])).toEqual([
+      [null, "string"],
+      [null, "string"],
+    ]);
+    expect(drawn.map(told)).toEqual(events.map(told));
+    expect(bits(drawing.network)).toEqual(bits(bare.network));
+    expect(count.forwards).toBeLessThan(14 + 2 * 24); // both were captured
+  });
 });
 
 test("what is wrong is said", async () => {
