@@ -88,13 +88,7 @@ const seen = { resnet: guesses(resnet, x), vit: guesses(vit, x) };
 
 // What they look at.
 const labels = (all: Tensor, from: number) => all.slice([from, from + round]);
-const rollout = (x: Tensor) => {
-  const [n] = x.shape as [number];
-  const flow = noGrad(() => explain.attentionRollout(vit.attentionMaps(x)));
-  return noGrad(() =>
-    interpolate(flow.slice(null, 0, [1]).reshape([n, 1, 7, 7]), { size: [28, 28], mode: "nearest" }).squeeze(1),
-  );
-};
+const rollout = (x: Tensor) => explain.rolloutMap(noGrad(() => vit.attentionMaps(x)), 28);
 const maps = {
   saliency: inRounds(x, (part, i) => explain.saliency(resnet, part, labels(seen.resnet, i))),
   gradCam: inRounds(x, (part, i) => explain.gradCam(resnet, resnet.layer3, part, labels(seen.resnet, i))),
