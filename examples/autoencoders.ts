@@ -186,18 +186,24 @@ const error = {
   mae: await hiddenError(filled),
   gaussian: await hiddenError(gaussian),
 };
-const parameters = (m: nn.Module) => m.parameters().reduce((n, p) => n + p.size, 0);
-const line = (name: string, code: string, m: nn.Module, s: number, ours: number, beside: number) => [
-  ...[name, code, parameters(m).toLocaleString("en-US"), `${s.toFixed(0)} s`, ours.toFixed(5), beside.toFixed(5)],
+const parameters = {
+  ae: nn.countParameters(ae),
+  vae: nn.countParameters(vae),
+  vqvae: nn.countParameters(vqvae),
+  mae: nn.countParameters(mae),
+};
+const line = (title: string, code: string, name: keyof typeof parameters, ours: number, beside: number) => [
+  ...[title, code, parameters[name].toLocaleString("en-US"), `${seconds[name].toFixed(0)} s`],
+  ...[ours.toFixed(5), beside.toFixed(5)],
   percent(ours / beside),
 ];
 printTable(
   ["", "code", "parameters", "training", "error", "PCA's", "share"],
   [
-    line("AE", "32 numbers", ae, seconds.ae, error.ae, error.pca32),
-    line("VAE", "32 numbers", vae, seconds.vae, error.vae, error.pca32),
-    line("VQ-VAE", "49 of 8 bits", vqvae, seconds.vqvae, error.vqvae, error.pca49),
-    line("MAE", "13 of 49 patches", mae, seconds.mae, error.mae, error.gaussian),
+    line("AE", "32 numbers", "ae", error.ae, error.pca32),
+    line("VAE", "32 numbers", "vae", error.vae, error.pca32),
+    line("VQ-VAE", "49 of 8 bits", "vqvae", error.vqvae, error.pca49),
+    line("MAE", "13 of 49 patches", "mae", error.mae, error.gaussian),
   ],
 );
 console.log(`  VAE: ${nats.loss.toFixed(1)} nats a picture, ${nats.divergence.toFixed(1)} of them its code's`);
@@ -212,16 +218,16 @@ await train.saveImageGrid(`${folder}/autoencoders.png`, grid, { columns, range: 
 await saveResult("autoencoders", sets.name, {
   settings: { batchSize, lr, epochs, latent, optimizer: "AdamW, one cycle", codes: 256, maskRatio: 0.75 },
   seed,
-  seconds,
+  parameters,
+  trainingSeconds: seconds,
   testPictures: test.shape[0],
-  ae: { parameters: parameters(ae), error: error.ae, pca: error.pca32 },
+  ae: { error: error.ae, pca: error.pca32 },
   vae: {
-    parameters: parameters(vae),
     error: error.vae,
     pca: error.pca32,
     nats: nats.loss,
     divergence: nats.divergence,
   },
-  vqvae: { parameters: parameters(vqvae), bits: 49 * 8, error: error.vqvae, pca: error.pca49, rowsInUse: used },
-  mae: { parameters: parameters(mae), hiddenError: error.mae, gaussian: error.gaussian },
+  vqvae: { bits: 49 * 8, error: error.vqvae, pca: error.pca49, rowsInUse: used },
+  mae: { hiddenError: error.mae, gaussian: error.gaussian },
 });

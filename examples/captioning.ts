@@ -4,7 +4,7 @@
  * saw, greedily and by beam search; right is only what equals the caption word for word. Without --full a few seconds that
  * only show the way; with it some minutes on two cores.
  *
- *     npm run example -- captioning --full
+ *     npm run example -- captioning [--full] [--resume]
  */
 import { type data, manualSeed, models, nn, noGrad, type Tensor } from "napier";
 import { percent, printTable, saveResult } from "./shared/pictures.js";
@@ -126,12 +126,11 @@ await saveScenes(
 );
 await saveResult("captioning", full ? "scenes" : "fallback", {
   settings: { trainPictures: sets.train.captions.length, epochs, batchSize, lr, featureDim, beams },
-  parameters: {
-    encoder: model.encoder.parameters().reduce((n, p) => n + p.size, 0),
-    ...Object.fromEntries(names.map((name) => [name, model[name].parameters().reduce((n, p) => n + p.size, 0)])),
-  },
   seed,
-  seconds: Number(seconds.toFixed(1)),
+  parameters: Object.fromEntries(
+    (["encoder", ...names] as const).map((name) => [name, nn.countParameters(model[name])]),
+  ),
+  trainingSeconds: seconds,
   test,
   heldOut,
   shown,

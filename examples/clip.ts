@@ -3,9 +3,9 @@
  * left of a blue 7". Then prompts classify pictures that were never labelled, and captions find their pictures. Without
  * --full a few seconds that only show the way; with it some minutes on two cores.
  *
- *     npm run example -- clip --full
+ *     npm run example -- clip [--full] [--resume]
  */
-import { cat, data, manualSeed, metrics, models, noGrad, type Tensor, tensor } from "napier";
+import { cat, data, manualSeed, metrics, models, nn, noGrad, type Tensor, tensor } from "napier";
 import { percent, printTable, saveResult } from "./shared/pictures.js";
 import {
   batchesOf,
@@ -140,16 +140,10 @@ const queries = sets.test.captions.slice(0, 8);
 const found = await textVectors(queries).matmul(vectors.t()).topk(8, 1).indices.data();
 await saveScenes("clip", sets.test, Array.from(found, Number));
 await saveResult("clip", full ? "scenes" : "fallback", {
-  settings: {
-    trainPictures: sets.train.captions.length,
-    epochs,
-    batchSize,
-    lr,
-    dim,
-    parameters: model.parameters().reduce((n, p) => n + p.size, 0),
-  },
+  settings: { trainPictures: sets.train.captions.length, epochs, batchSize, lr, dim },
   seed,
-  seconds: Number(seconds.toFixed(1)),
+  parameters: nn.countParameters(model),
+  trainingSeconds: seconds,
   queries,
   test,
   heldOut,

@@ -3,10 +3,10 @@
  * with min-SNR weights, its averaged weights draw 50 pictures of each class by 50 steps of DDIM, and a separately trained
  * classifier says how many show what was asked for. Some eleven minutes on two busy cores.
  *
- *     npm run example -- diffusion --data DIR [--resume]
+ *     npm run example -- diffusion [--data DIR] [--resume]
  */
 import { parseArgs } from "node:util";
-import { data, diffusion, manualSeed, models, optim, tensor, train } from "napier";
+import { data, diffusion, manualSeed, models, nn, optim, tensor, train } from "napier";
 import { pictures28, trainJudge } from "./shared/judge.js";
 import { percent, saveResult } from "./shared/pictures.js";
 
@@ -25,7 +25,7 @@ console.log(`the judge is right on ${percent(judge.accuracy)} of the test pictur
 
 manualSeed(seed);
 const network = new models.UNet({ layout: "cs231n", dim, dimMults, channels: 1, classes, dropout: 0 });
-const parameters = network.parameters().reduce((n, p) => n + p.size, 0);
+const parameters = nn.countParameters(network);
 console.log(`${parameters.toLocaleString("en-US")} parameters, ${steps} steps of ${batchSize} pictures`);
 const process = new diffusion.GaussianDiffusion({ timesteps: 1000, schedule: "cosine", objective: "v", minSnr: 5 });
 const optimizer = new optim.Adam(network.parameters(), { lr, betas: [0.9, 0.99] });
@@ -75,10 +75,10 @@ await saveResult("diffusion", sets.name, {
   settings: { ...settings, guidance, objective: "v", minSnr: 5, schedule: "cosine", timesteps: 1000, ema: 0.995 },
   seed,
   parameters,
-  seconds: Number(trainer.seconds.toFixed(1)),
+  trainingSeconds: trainer.seconds,
   judgeAccuracy: judge.accuracy,
   samples: labels.length,
-  sampleSeconds: Number(sampleSeconds.toFixed(2)),
+  sampleSeconds,
   agreement,
   agreementByClass: byClass,
   confidence,

@@ -4,8 +4,10 @@
  *     npm run example -- digits
  */
 import { data, manualSeed, nn, noGrad, optim, scope, type Tensor } from "napier";
+import { percent, saveResult } from "./shared/pictures.js";
 
-manualSeed(231);
+const [seed, epochs, batchSize, lr] = [231, 2, 64, 2e-3];
+manualSeed(seed);
 
 class Net extends nn.Module {
   conv1 = new nn.Conv2d(1, 16, 3, { padding: 1 });
@@ -20,14 +22,17 @@ class Net extends nn.Module {
   }
 }
 
-const { train, test } = await data.glyphs({ seed: 231, train: 10_000, test: 2_000 });
+const { train, test } = await data.glyphs({ seed, train: 10_000, test: 2_000 });
 const transform = new data.Normalize([0.5], [0.5]);
-const trainLoader = new data.DataLoader(train, { batchSize: 64, shuffle: true, transform });
+const trainLoader = new data.DataLoader(train, { batchSize, shuffle: true, seed, transform });
 const testLoader = new data.DataLoader(test, { batchSize: 500, transform });
 const net = new Net();
-const optimizer = new optim.AdamW(net.parameters(), { lr: 2e-3 });
+const optimizer = new optim.AdamW(net.parameters(), { lr });
 
-for (let epoch = 1; epoch <= 2; epoch++) {
+let testAccuracy = 0;
+let trainingSeconds = 0;
+for (let epoch = 1; epoch <= epochs; epoch++) {
+  const start = performance.now();
   net.train();
   let step = 0;
   for await (const [x, y] of trainLoader) {
@@ -40,10 +45,19 @@ for (let epoch = 1; epoch <= 2; epoch++) {
     });
     if (++step % 50 === 0) console.log(`epoch ${epoch}, step ${step}: loss ${(await loss.item()).toFixed(3)}`);
   }
+  trainingSeconds += (performance.now() - start) / 1e3;
   net.eval();
   let correct = 0;
   for await (const [x, y] of testLoader) {
     correct += await scope(() => noGrad(() => net.forward(x!).argmax(1).equal(y!).sum())).item();
   }
-  console.log(`epoch ${epoch}: ${((100 * correct) / test.length).toFixed(2)} % of the test digits are right`);
+  testAccuracy = correct / test.length;
+  console.log(`epoch ${epoch}: ${percent(testAccuracy)} of the test digits are right`);
 }
+await saveResult("digits", "glyphs", {
+  settings: { epochs, batchSize, lr, optimizer: "AdamW" },
+  seed,
+  parameters: nn.countParameters(net),
+  trainingSeconds,
+  testAccuracy,
+});

@@ -7,7 +7,7 @@
  *
  *     noise [12,16,16], embedding [512] -> U-Net, 20 steps of DPM-Solver++ -> 2x2 blocks -> picture [3,32,32]
  *
- *     npm run example -- emoji --data DIR
+ *     npm run example -- emoji [--data DIR] [--resume]
  */
 import { parseArgs } from "node:util";
 import {
@@ -17,6 +17,7 @@ import {
   diffusion,
   manualSeed,
   models,
+  nn,
   noGrad,
   optim,
   pixelShuffle,
@@ -46,7 +47,7 @@ const network = new models.UNet({
   heads: 2,
   conditionDim: embeddings.shape[1]!,
 });
-const parameters = network.parameters().reduce((sum, p) => sum + p.size, 0);
+const parameters = nn.countParameters(network);
 console.log(`${n} pictures, ${parameters.toLocaleString("en-US")} parameters, ${steps} steps`);
 const optimizer = new optim.AdamW(network.parameters(), { lr: maxLr, betas: [0.9, 0.99], weightDecay: 0.01 });
 const ddpm = new diffusion.GaussianDiffusion({ timesteps, objective: "v", minSnr: 5 });
@@ -145,6 +146,7 @@ await saveResult("emoji", name, {
   },
   seed,
   parameters,
+  trainingSeconds: seconds,
   pictures: n,
   loss,
   lossByTime,
@@ -155,5 +157,4 @@ await saveResult("emoji", name, {
     otherNames: ofSynonyms && { texts: synonyms.length, rightOfTen: ofSynonyms.ofTen, rightOfAll: ofSynonyms.ofAll },
   },
   prompts: blocks.map(({ prompts }) => prompts),
-  trainingSeconds: seconds,
 });

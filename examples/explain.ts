@@ -88,13 +88,11 @@ const seen = { resnet: guesses(resnet, x), vit: guesses(vit, x) };
 
 // What they look at.
 const labels = (all: Tensor, from: number) => all.slice([from, from + round]);
-const rollout = (x: Tensor) => {
-  const [n] = x.shape as [number];
-  const flow = noGrad(() => explain.attentionRollout(vit.attentionMaps(x)));
-  return noGrad(() =>
-    interpolate(flow.slice(null, 0, [1]).reshape([n, 1, 7, 7]), { size: [28, 28], mode: "nearest" }).squeeze(1),
+const rollout = (x: Tensor) =>
+  explain.rolloutMap(
+    noGrad(() => vit.attentionMaps(x)),
+    28,
   );
-};
 const maps = {
   saliency: inRounds(x, (part, i) => explain.saliency(resnet, part, labels(seen.resnet, i))),
   gradCam: inRounds(x, (part, i) => explain.gradCam(resnet, resnet.layer3, part, labels(seen.resnet, i))),
@@ -267,8 +265,9 @@ await train.saveImageGrid(`${folder}/explain-map.png`, cat([await scatter(pca), 
 await saveResult("explain", sets.name, {
   settings: { resnet: { depth: 8, width: 16 }, vit: sizes, batchSize, epochs },
   seed,
+  parameters: { resnet: nn.countParameters(resnet), vit: nn.countParameters(vit) },
   trainingSeconds,
-  seconds: (performance.now() - start) / 1e3,
+  totalSeconds: (performance.now() - start) / 1e3,
   testPictures: x.shape[0],
   accuracy: clean,
   guessesThatStay: staying,

@@ -2,9 +2,9 @@
  * CS231n's features notebook: directions of edges (HOG) and hues instead of pixels, under an SVM and a two-layer network.
  * About a minute on two cores.
  *
- *     npm run example -- features [--data DIRECTORY]
+ *     npm run example -- features [--data DIR]
  */
-import { cat, classic, Generator, noGrad, ones, scope, type Tensor } from "napier";
+import { cat, classic, Generator, nn, noGrad, ones, scope, type Tensor } from "napier";
 import { percent, pictures, printTable, type Split, saveResult } from "./shared/pictures.js";
 
 const seed = 231;
@@ -41,17 +41,17 @@ interface Trial {
   reg: number;
   accuracy: number;
 }
-const svmSettings = { numIters: 2000, batchSize: 200, lrDecay: 0.8, seed };
+const svmSettings = { numIters: 2000, batchSize: 200, lrDecay: 0.8 };
 const svms: Trial[] = [];
 for (const learningRate of [0.003, 0.01]) {
   for (const reg of [0.001, 0.01, 0.1]) {
     const model = new classic.LinearSvm(d, 10, { reg, generator: new Generator(seed) });
-    await model.train(x, y, { optimConfig: { learningRate }, ...svmSettings });
+    await model.train(x, y, { optimConfig: { learningRate }, seed, ...svmSettings });
     svms.push({ model, learningRate, reg, accuracy: await classic.accuracyOf(model, xVal, yVal) });
   }
 }
 const hidden = 500;
-const netSettings = { numEpochs: 12, batchSize: 200, lrDecay: 0.85, seed };
+const netSettings = { numEpochs: 12, batchSize: 200, lrDecay: 0.85 };
 const nets: Trial[] = [];
 for (const learningRate of [0.03, 0.06]) {
   for (const reg of [3e-4, 1e-3]) {
@@ -61,14 +61,17 @@ for (const learningRate of [0.03, 0.06]) {
       yVal,
       updateRule: classic.sgdMomentum,
       optimConfig: { learningRate },
+      seed,
       ...netSettings,
     });
     nets.push({ model, learningRate, reg, accuracy });
   }
 }
 
-const result: Record<string, unknown> = {};
-for (const [name, tried, settings] of [
+const settings: Record<string, unknown> = {};
+const parameters: Record<string, number> = {};
+const found: Record<string, unknown> = {};
+for (const [name, tried, others] of [
   ["svm", svms, { ...svmSettings, updateRule: "sgd" }],
   ["twoLayer", nets, { ...netSettings, hidden, updateRule: "sgdMomentum" }],
 ] as const) {
@@ -80,7 +83,16 @@ for (const [name, tried, settings] of [
     tried.map(({ learningRate, reg, accuracy }) => [learningRate, reg, percent(accuracy)]),
   );
   console.log(`  the best: ${percent(testAccuracy)} of ${yTest.size} test pictures are right`);
-  const { learningRate, reg, accuracy } = best;
-  result[name] = { settings: { learningRate, reg, ...settings }, validationAccuracy: accuracy, testAccuracy };
+  const { learningRate, reg, accuracy: validationAccuracy } = best;
+  settings[name] = { learningRate, reg, ...others };
+  parameters[name] = nn.countParameters(Object.values(best.model.params));
+  found[name] = { validationAccuracy, testAccuracy };
 }
-await saveResult("features", sets.name, { seed, seconds: seconds(), ...result });
+await saveResult("features", sets.name, {
+  settings,
+  seed,
+  parameters,
+  trainingSeconds: null,
+  totalSeconds: seconds(),
+  ...found,
+});

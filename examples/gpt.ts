@@ -2,7 +2,7 @@
  * A character GPT on tiny Shakespeare in the setting that nanoGPT suggests for a CPU: 4 layers, 4 heads, 128 wide, context
  * 64, batches of 12, 2,000 steps without dropout. Some two minutes on two cores; prints the validation loss and a sample.
  *
- *     npm run example -- gpt --data FILE
+ *     npm run example -- gpt [--data FILE]
  */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -78,8 +78,9 @@ console.log(sample);
 await saveResult("gpt", values.data ? "tinyshakespeare" : "fallback", {
   settings: { layers: 4, heads: 4, dim: 128, context, batchSize, steps, warmup, lr: 1e-3, dropout: 0 },
   seed,
-  seconds: Number(seconds.toFixed(1)),
-  millisecondsAStep: Number(((1e3 * seconds) / steps).toFixed(2)),
-  validationLoss: Number(validationLoss.toFixed(4)),
+  parameters: nn.countParameters(model),
+  trainingSeconds: seconds,
+  millisecondsAStep: (1e3 * seconds) / steps,
+  validationLoss,
   sample,
 });

@@ -3,7 +3,7 @@
  * by 5-fold cross-validation. Distances in float64 are exact for bytes, so the notebook's numbers come out to the picture:
  * 0.274 for k = 1, 0.278 for k = 5, 0.282 for the best k. About 10 s on two cores.
  *
- *     npm run example -- knn [--data DIRECTORY]
+ *     npm run example -- knn [--data DIR]
  */
 import { classic } from "napier";
 import { first, percent, pictures, printTable, saveResult } from "./shared/pictures.js";
@@ -30,7 +30,9 @@ for (const [i, k] of ks.entries()) console.log(`  k = ${k}: ${percent(accuracies
 await saveResult("knn", sets.name, {
   settings: { train: 5000, test: 500, folds: 5, dtype: "float64", k: best },
   seed: null, // nothing is drawn
-  seconds: Number(seconds.toFixed(1)),
+  parameters: null,
+  trainingSeconds: null,
+  totalSeconds: seconds,
   crossValidation: Object.fromEntries(folds),
   testAccuracy: accuracies[ks.indexOf(best)],
   testAccuracies: Object.fromEntries(ks.map((k, i) => [k, accuracies[i]])),

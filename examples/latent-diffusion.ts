@@ -2,7 +2,7 @@
  * Latent diffusion (Rombach et al. 2022) on Fashion-MNIST: a VAE makes 4x7x7 numbers of 28x28 pixels, and a diffusion
  * transformer learns to draw those by class, with guidance without a classifier. Some eight minutes on two cores.
  *
- *     npm run example -- latent-diffusion --data DIR [--resume]
+ *     npm run example -- latent-diffusion [--data DIR] [--resume]
  *
  * A classifier that has seen real pictures alone judges 500 samples: does it see the class that was asked for? Beside it
  * the time that the U-Net of diffusion.ts takes for a sample, on pixels; for that its weights need no training.
@@ -18,6 +18,7 @@ import {
   io,
   manualSeed,
   models,
+  nn,
   optim,
   scope,
   type Tensor,
@@ -113,7 +114,7 @@ const networkSettings = { imageSize: 7, patch: 1, channels, dim: 96, depth: 4, h
 const [steps, batchSize, lr] = real ? [3000, 64, 1.5e-3] : [10, 32, 1e-3];
 manualSeed(seed + 1);
 const network = new models.DiT({ ...networkSettings, classes: 10 });
-const parameters = network.parameters().reduce((n, p) => n + p.size, 0);
+const parameters = nn.countParameters(network);
 const optimizer = new optim.Adam(network.parameters(), { lr, betas: [0.9, 0.99] });
 const trainer = new train.DiffusionTrainer(network, process, {
   optimizer,
@@ -193,10 +194,14 @@ await saveResult("latent-diffusion", sets.name, {
     sampling,
   },
   seed,
-  vae: { seconds: vaeSeconds, squareError, stillInTheirClass: kept, scale: latent.scale },
-  parameters,
-  trainingSeconds: trainer.seconds,
-  judge: { accuracy: judge.accuracy, samples: count, agreement, confidence, shares },
+  parameters: { vae: nn.countParameters(vae), network: parameters },
+  trainingSeconds: { vae: vaeSeconds, network: trainer.seconds },
+  vae: { squareError, stillInTheirClass: kept, scale: latent.scale },
+  judgeAccuracy: judge.accuracy,
+  samples: count,
+  agreement,
+  confidence,
+  shares: Object.fromEntries(sets.classes.map((name, i) => [name, shares[i]!])),
   sampling: {
     millisecondsASample,
     pixelMillisecondsASample,

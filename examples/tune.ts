@@ -3,7 +3,7 @@
  * (ASHA), two trials at a time in processes of their own. What is best is checked by five-fold cross-validation, beside the
  * learning-rate range test, and trained once more with a diagnosis. Some two minutes on two cores.
  *
- *     npm run example -- tune [--data DIRECTORY]
+ *     npm run example -- tune [--data DIR]
  *
  * Fashion-MNIST from the directory, drawn digits where none is given. A search that was killed goes on from its file in
  * runs/tune. Which trials end early depends on which were faster: two runs differ a little.
@@ -52,7 +52,7 @@ const search = async (sampler: "random" | "tpe") => {
     failed: count("failed"),
     epochs: study.trials.reduce((sum, t) => sum + t.reports.length, 0),
     validationAccuracy: best.score!,
-    parameters: best.parameters,
+    settings: best.parameters,
   };
   console.log(
     `\n${sampler}: ${summary.epochs} epochs of ${trials * EPOCHS}\n${study.table().split("\n").slice(0, 11).join("\n")}`,
@@ -80,7 +80,7 @@ const usual: Settings = {
   ...{ layers: 2, width: 64, dropout: 0, batchSize: 64 },
   ...{ optimizer: "adamw", lr: 1e-3, weightDecay: 0.01, schedule: "constant" },
 };
-const candidates = { usual, random: random.summary.parameters, tpe: tpe.summary.parameters };
+const candidates = { usual, random: random.summary.settings, tpe: tpe.summary.settings };
 const compared: Record<string, { mean: number; deviation: number; testAccuracy: number; diagnosis: string[] }> = {};
 for (const [name, settings] of Object.entries(candidates)) {
   const { accuracy, diagnosis } = await fit(settings, [x, y], test, seed, {
@@ -104,6 +104,8 @@ console.log(
 await saveResult("tune", dataset, {
   settings: { examples, validated, epochs: EPOCHS, halving: { min: 1, factor: 3 }, folds, parallel: 2 },
   seed,
+  parameters: null,
+  trainingSeconds: null,
   random: random.summary,
   tpe: tpe.summary,
   compared,

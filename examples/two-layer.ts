@@ -2,9 +2,9 @@
  * The two-layer network of CS231n's first assignment on pixels: affine, relu, affine under the softmax loss, gradients
  * written out. The rate is chosen by two epochs each. Some three minutes on two cores.
  *
- *     npm run example -- two-layer [--data DIRECTORY]
+ *     npm run example -- two-layer [--data DIR]
  */
-import { classic, Generator } from "napier";
+import { classic, Generator, nn } from "napier";
 import { centred, percent, pictures, printTable, saveResult } from "./shared/pictures.js";
 
 const seed = 231;
@@ -43,13 +43,15 @@ const { net, accuracy } = await fit(learningRate, reg, numEpochs, (epoch, { loss
     `  epoch ${epoch}: loss ${loss.at(-1)!.toFixed(3)}, training ${percent(trainAccuracy.at(-1)!)}, validation ${percent(valAccuracy.at(-1)!)}`,
   ),
 );
+const trainingSeconds = (performance.now() - start) / 1e3;
 const testAccuracy = await classic.accuracyOf(net, test.x, test.y);
 console.log(`\n${sets.name}: ${percent(testAccuracy)} of ${test.y.size} test pictures are right`);
 
 await saveResult("two-layer", sets.name, {
   settings: { hidden, learningRate, reg, numEpochs, batchSize: 200, lrDecay: 0.85, updateRule: "sgdMomentum" },
   seed,
-  seconds: Number(((performance.now() - start) / 1e3).toFixed(1)),
+  parameters: nn.countParameters(Object.values(net.params)),
+  trainingSeconds,
   validationAccuracy: accuracy,
   testAccuracy,
 });

@@ -12,7 +12,7 @@ import { addon } from "./native.js";
  * @param fn synchronous; what reads a value inside throws
  * @returns what `fn` answers
  * @example
- * const parameters = shapesOnly(() => models.create("vgg16").parameters().reduce((n, p) => n + p.size, 0)); // 138,357,544
+ * const parameters = shapesOnly(() => nn.countParameters(models.create("vgg16"))); // 138,357,544
  */
 export function shapesOnly<T>(fn: () => T): T {
   if (isCapturing()) return fn();

@@ -1,9 +1,9 @@
 /**
- * The examples: they type-check, and what the committed results of the classic ones say holds the bars that CS231n's
+ * The examples: they type-check, their committed results have one schema, and what the committed results of the classic ones say holds the bars that CS231n's
  * assignments set. test/long/examples.test.ts runs each on the embedded pictures.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { classic, data } from "napier";
@@ -16,6 +16,35 @@ test("they type-check", () => {
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   const args = [tsc, "-p", join(root, "examples"), "--noEmit"];
   expect(spawnSync(process.execPath, args, { encoding: "utf8" }).stdout).toBe("");
+});
+
+const saved = readdirSync(join(root, "examples/results")).flatMap((f) => (f.endsWith(".json") ? [f.slice(0, -5)] : []));
+/** Every key in a result, at any depth. */
+const keysIn = (value: unknown): string[] =>
+  typeof value === "object" && value !== null
+    ? Object.entries(value).flatMap(([key, inside]) => [...(Array.isArray(value) ? [] : [key]), ...keysIn(inside)])
+    : [];
+/** A number above 0, or several by name. */
+const isFigure = (value: unknown): boolean =>
+  typeof value === "number"
+    ? value > 0
+    : typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every(isFigure);
+
+// The fields that Result of examples/shared/pictures.ts requires, by the names that it gives.
+test.each(saved)("%s: the result has the fields that every result has", (name) => {
+  const { example, dataset, settings, seed, parameters, trainingSeconds, ...figures } = resultOf(name);
+  expect(example).toBe(name);
+  expect(existsSync(join(root, `examples/${name}.ts`))).toBe(true);
+  expect(typeof dataset).toBe("string");
+  expect(["glyphs", "fallback"]).not.toContain(dataset);
+  expect(Object.keys(settings).length).toBeGreaterThan(0);
+  expect(seed === null || [seed].flat().every(Number.isSafeInteger)).toBe(true);
+  expect(parameters === null || isFigure(parameters)).toBe(true);
+  expect(trainingSeconds === null || isFigure(trainingSeconds)).toBe(true);
+  for (const key of ["totalSeconds", "picturesPerSecond"]) if (key in figures) expect(figures[key]).toBeGreaterThan(0);
+  expect(Object.keys(figures).length).toBeGreaterThan(0);
+  const elsewhere = ["seconds", "imagesPerSecond", "parameters", "trainingSeconds"];
+  expect(keysIn(figures).filter((key) => elsewhere.includes(key))).toEqual([]);
 });
 
 const bars: [name: string, at: (result: ReturnType<typeof resultOf>) => number, bar: number][] = [
@@ -51,7 +80,7 @@ test("architecture search on Fashion-MNIST at 16x16: evolution and DARTS beat ra
     expect(seed.darts.testAccuracy).toBeGreaterThan(mean.random);
     for (const method of ["random", "evolution", "darts"]) {
       expect(seed[method].steps).toBeLessThanOrEqual(settings.budget);
-      expect(seed[method].seconds).toBeLessThan(600);
+      expect(seed[method].searchSeconds).toBeLessThan(600);
     }
   }
 });
@@ -90,9 +119,9 @@ test("diffusion on Fashion-MNIST: the judge is right on 91 % and agrees on 90 % 
 test("latent diffusion on Fashion-MNIST: the judge agrees on 80 % of 500 samples, which take less time than on pixels", () => {
   const result = resultOf("latent-diffusion");
   expect(result.dataset).toBe("fashion-mnist");
-  expect([result.judge.samples, result.settings.sampling.steps]).toEqual([500, 50]);
-  expect(result.judge.accuracy).toBeGreaterThanOrEqual(0.91);
-  expect(result.judge.agreement).toBeGreaterThanOrEqual(0.8);
+  expect([result.samples, result.settings.sampling.steps]).toEqual([500, 50]);
+  expect(result.judgeAccuracy).toBeGreaterThanOrEqual(0.91);
+  expect(result.agreement).toBeGreaterThanOrEqual(0.8);
   expect(result.sampling.timesAsFast).toBeGreaterThan(1.5);
 });
 

@@ -65,5 +65,5 @@ export function zooStep({ name }: Case, eager: boolean): Checked {
     await loss.item();
     loss.free();
   };
-  return { run, result: async () => [model.parameters().reduce((sum, p) => sum + p.size, 0)] };
+  return { run, result: async () => [nn.countParameters(model)] };
 }

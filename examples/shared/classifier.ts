@@ -3,7 +3,7 @@
  * --resume goes on with, and the result as a file. The figure is the test accuracy behind the last epoch; no epoch is picked by it.
  */
 import { parseArgs } from "node:util";
-import { data, manualSeed, type nn, optim, type Tensor, train } from "napier";
+import { data, manualSeed, nn, optim, type Tensor, train } from "napier";
 import { percent, saveResult } from "./pictures.js";
 
 export interface Recipe {
@@ -38,7 +38,7 @@ export async function trainClassifier(recipe: Recipe): Promise<void> {
   const [, inChannels, imageSize] = sets.train.tensors[0]!.shape as [number, number, number];
   manualSeed(seed);
   const model = recipe.model({ classes: sets.classes.length, inChannels, imageSize });
-  const parameters = model.parameters().reduce((n, p) => n + p.size, 0);
+  const parameters = nn.countParameters(model);
   console.log(`${name}: ${parameters.toLocaleString("en-US")} parameters, ${epochs} epochs`);
 
   const crops = cropPadding > 0 ? [new data.RandomCrop(imageSize, { padding: cropPadding })] : [];
@@ -75,17 +75,17 @@ export async function trainClassifier(recipe: Recipe): Promise<void> {
   if (result.epochs < epochs) return;
   const curve = result.history.flatMap((e) => (e.type === "validation" ? [e.scores.accuracy!] : []));
   const testAccuracy = curve.at(-1)!;
-  const imagesPerSecond = result.samples / result.seconds;
+  const picturesPerSecond = result.samples / result.seconds;
   console.log(
-    `test accuracy ${percent(testAccuracy)}, ${result.seconds.toFixed(0)} s in training, ${imagesPerSecond.toFixed(0)} pictures a second`,
+    `test accuracy ${percent(testAccuracy)}, ${result.seconds.toFixed(0)} s in training, ${picturesPerSecond.toFixed(0)} pictures a second`,
   );
   await saveResult(name, values.data ? "cifar-10" : "glyphs", {
     settings: { ...recipe.settings, epochs, batchSize, maxLr, pctStart, cropPadding },
     seed,
     parameters,
+    trainingSeconds: result.seconds,
+    picturesPerSecond,
     testAccuracy,
     testAccuracyByEpoch: curve,
-    trainingSeconds: result.seconds,
-    imagesPerSecond,
   });
 }

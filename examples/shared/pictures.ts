@@ -80,13 +80,32 @@ export function printTable(head: readonly string[], rows: readonly (readonly (st
 /** Sets that come with the package: their results are no figures. */
 const EMBEDDED = ["glyphs", "fallback"];
 
+/** What the file of a result says beside its example and dataset. Figures of the example's own follow, by names of their own. */
+export interface Result {
+  /** Sizes, hyper-parameters and what else was chosen; by model where there are several. */
+  settings: Record<string, unknown>;
+  /** A list where the example ran once for each; null where nothing is drawn. */
+  seed: number | readonly number[] | null;
+  /** Of the model, as nn.countParameters() counts; by model where there are several; null where there is no one model. */
+  parameters: number | Readonly<Record<string, number>> | null;
+  /** Training, and with it a choice of settings; by model where there are several; null where it was not measured by itself. */
+  trainingSeconds: number | Readonly<Record<string, number>> | null;
+  /** The whole run, with all that was measured. */
+  totalSeconds?: number;
+  /** In training. */
+  picturesPerSecond?: number;
+  [figure: string]: unknown;
+}
+
 /** Writes examples/results/NAME.json of a run on real data, runs/NAME.json of any other. */
-export async function saveResult(name: string, dataset: string, result: Record<string, unknown>) {
+export async function saveResult(name: string, dataset: string, result: Result): Promise<void> {
+  const { settings, seed, parameters, trainingSeconds, ...figures } = result;
   const folder = EMBEDDED.includes(dataset) ? "runs" : "examples/results";
   await mkdir(folder, { recursive: true });
   const short = (_: string, value: unknown) =>
     typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
-  const text = `${JSON.stringify({ example: name, dataset, ...result }, short, 2)}\n`;
+  const all = { example: name, dataset, settings, seed, parameters, trainingSeconds, ...figures };
+  const text = `${JSON.stringify(all, short, 2)}\n`;
   await io.writeFileAtomic(`${folder}/${name}.json`, new TextEncoder().encode(text));
   console.log(`\nin ${folder}/${name}.json`);
 }

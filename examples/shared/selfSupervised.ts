@@ -59,7 +59,7 @@ export async function pretrain(recipe: Recipe): Promise<void> {
     new models.Encoder(new models.ResNet({ stem: "cifar", classes: sets.classes.length, inChannels, width, layers }));
   const model = recipe.model(encoder, 8 * width);
   const learned = model.parameters().filter((p) => p.requiresGrad);
-  const parameters = learned.reduce((n, p) => n + p.size, 0);
+  const parameters = nn.countParameters(learned);
   console.log(`${name}: ${parameters.toLocaleString("en-US")} parameters, ${steps} steps of ${batchSize} pictures`);
   const pixels = await measure(new Pixels());
   const before = await measure(model);

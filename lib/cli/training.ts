@@ -8,7 +8,7 @@ import { DataLoader, type ImageSets } from "../data/index.js";
 import { save, writeFileAtomic } from "../io/index.js";
 import * as models from "../models/index.js";
 import { addon } from "../native.js";
-import { crossEntropy } from "../nn/index.js";
+import { countParameters, crossEntropy } from "../nn/index.js";
 import { AdamW, OneCycleLR } from "../optim/index.js";
 import { manualSeed } from "../random.js";
 import {
@@ -108,7 +108,7 @@ export async function runTraining(options: RunOptions): Promise<number> {
   const validation = new DataLoader(sets.test, { batchSize: 500 });
   const metadata = modelMetadata(modelName, sets, dataset);
   const model = modelOf(metadata);
-  const parameters = model.parameters().reduce((n, p) => n + p.size, 0);
+  const parameters = countParameters(model);
   say(`${modelName}: ${parameters.toLocaleString("en-US")} parameters, ${addon.isa()}, ${addon.threads()} threads`);
   const idle = await idleDelay();
 

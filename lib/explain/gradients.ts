@@ -8,22 +8,11 @@ import { enableGrad, noGrad } from "../graph.js";
 import type { Layer, Module } from "../nn/module.js";
 import { where } from "../ops/arithmetic.js";
 import { tensor } from "../ops/create.js";
-import { gather } from "../ops/gather.js";
 import { interpolate } from "../ops/interpolate.js";
 import { crossEntropy } from "../ops/losses/classes.js";
 import { type GeneratorOption, rand, randint, randn } from "../ops/random.js";
 import type { Tensor } from "../tensor.js";
-import { inEval } from "./common.js";
-
-const labelsOf = (op: string, x: Tensor, labels: Tensor | number): Tensor => {
-  const n = x.shape[0]!;
-  const all = typeof labels === "number" ? tensor(new Int32Array(n).fill(labels)) : labels;
-  expect(all.ndim === 1 && all.shape[0] === n, op, `labels [${n}]`, show(all.shape));
-  return all.to("int32");
-};
-
-/** Each picture's score of its label: [n] */
-const scoreOf = (scores: Tensor, labels: Tensor): Tensor => gather(scores, 1, labels.unsqueeze(1)).squeeze(1);
+import { expectPictures, inEval, labelsOf, scoreOf, scoresOf, slopeOf } from "./common.js";
 
 /**
  * How much each pixel moves the score of its picture's class: the largest |d score / d pixel| over the channels (Simonyan,
@@ -33,19 +22,18 @@ const scoreOf = (scores: Tensor, labels: Tensor): Tensor => gather(scores, 1, la
  * @param x [n, c, h, w]
  * @param labels [n], or one for all
  * @returns [n, h, w]
+ * @throws RangeError for a label that is no class: at the call where it came from host data, else when the map is read
  * @example
  * const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(12, 3));
  * const map = explain.saliency(model, randn([2, 3, 2, 2]), 1); // [2, 2, 2]
  */
 export function saliency(model: Layer, x: Tensor, labels: Tensor | number): Tensor {
+  expectPictures("saliency", x);
   const y = labelsOf("saliency", x, labels);
-  return inEval(model, () =>
-    enableGrad(() => {
-      const input = x.detach().requiresGrad_();
-      const [slope] = grad(scoreOf(model.forward(input), y).sum(), [input]);
-      return noGrad(() => slope!.abs().amax(1));
-    }),
-  );
+  return inEval(model, () => {
+    const slope = slopeOf("saliency", model, x, y);
+    return noGrad(() => slope.abs().amax(1));
+  });
 }
 
 /**
@@ -66,7 +54,7 @@ export function gradCam(model: Layer, layer: Module, x: Tensor, labels: Tensor |
         return maps;
       });
       try {
-        const scores = scoreOf(model.forward(x), y).sum();
+        const scores = scoreOf("gradCam", model, x, y).sum();
         const seen = maps as Tensor | null;
         expect(
           seen !== null && seen.ndim === 4,
@@ -156,7 +144,7 @@ export function pgd(
     for (let i = 0; i < steps; i++) {
       const slope = enableGrad(() => {
         const input = z.detach().requiresGrad_();
-        return grad(crossEntropy(model.forward(input), y), [input])[0]!;
+        return grad(crossEntropy(scoresOf("pgd", model, input, y), y), [input])[0]!;
       });
       z = inside(z.add(slope.sign().mul(sign * stepSize)));
     }
@@ -193,12 +181,13 @@ export async function foolingPicture(
   { learningRate = 1, steps = 100 }: FoolingOptions = {},
 ): Promise<Fooling> {
   expect(x.ndim === 4 && x.shape[0] === 1, "foolingPicture", "one picture [1,c,h,w]", show(x.shape));
+  const asked = labelsOf("foolingPicture", x, target);
   let z = x.detach();
   for (let i = 0; ; i++) {
     const { best, slope } = inEval(model, () =>
       enableGrad(() => {
         const input = z.detach().requiresGrad_();
-        const scores = model.forward(input);
+        const scores = scoresOf("foolingPicture", model, input, asked);
         return { best: scores.detach().argmax(1), slope: grad(scores.slice(0, target), [input])[0]! };
       }),
     );
@@ -249,13 +238,14 @@ export async function classPicture(
 ): Promise<Tensor> {
   expect(Number.isSafeInteger(steps) && steps >= 1, "classPicture", "steps from 1 up", `${steps}`);
   let z = randn([1, ...shape], { generator });
+  const asked = labelsOf("classPicture", z, label);
   for (let i = 0; i < steps; i++) {
     const [dy, dx] = jitter === 0 ? [0, 0] : await shifts(jitter, generator);
     const moved = noGrad(() => z.roll([dy, dx], [2, 3]));
     const slope = inEval(model, () =>
       enableGrad(() => {
         const input = moved.detach().requiresGrad_();
-        const score = model.forward(input).slice(0, label);
+        const score = scoreOf("classPicture", model, input, asked).sum();
         return grad(score.sub(input.square().sum().mul(l2)), [input])[0]!;
       }),
     );

@@ -1,5 +1,13 @@
 /** Looking inside networks, as users import it: `import { explain } from "napier"`. */
 export {
+  type IntegratedGradientsOptions,
+  integratedGradients,
+  type OcclusionOptions,
+  occlusion,
+  type SmoothGradOptions,
+  smoothGrad,
+} from "./attribution.js";
+export {
   type ClassPictureOptions,
   classPicture,
   type Fooling,
@@ -12,6 +20,7 @@ export {
   saliency,
 } from "./gradients.js";
 export { activations, attentionRollout, filterPictures, scaledToUnit } from "./layers.js";
+export { type RolloutMapOptions, rolloutMap } from "./rollout.js";
 export {
   contentLoss,
   gramMatrix,

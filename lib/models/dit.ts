@@ -185,7 +185,7 @@ const SIZES: Record<Size, { depth: number; dim: number; heads: number }> = {
  *
  * @example
  * const network = shapesOnly(() => new models.DiT({ ...models.DIT_CONFIGS["DiT-XL/2"], classes: 1000, outChannels: 8 }));
- * const parameters = network.parameters().reduce((n, p) => n + p.size, 0); // 674,834,720
+ * const parameters = nn.countParameters(network); // 674,834,720
  */
 export const DIT_CONFIGS = Object.fromEntries(
   Object.entries(SIZES).flatMap(([size, options]) =>

@@ -35,6 +35,7 @@ export * from "./checkpoint.js";
 export * from "./collections.js";
 export * from "./container.js";
 export * from "./conv.js";
+export * from "./count.js";
 export * from "./dropout.js";
 export * from "./dropPath.js";
 export * from "./foldBatchNorm.js";

@@ -6,6 +6,7 @@ import { expect } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { unscoped } from "../memory.js";
 import { type DType, k } from "../native.js";
+import { countParameters } from "../nn/count.js";
 import { add, sub } from "../ops/arithmetic.js";
 import { clone, to } from "../ops/cast.js";
 import { sqrt, square } from "../ops/elementwise.js";
@@ -120,7 +121,7 @@ export function gradientNorms({
             for (const t of moves) t.free();
             return [norms[2 * i]!, norms[2 * i + 1]!, update];
           });
-          const sizes = groups.map(([, params]) => params.reduce((n, p) => n + p.size, 0));
+          const sizes = groups.map(([, params]) => countParameters(params));
           pending.push({ layers: groups.map(([name]) => name), sizes, norms: stack(rows) });
           for (const t of [...rows, ...before]) t.free();
         }),
