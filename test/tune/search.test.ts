@@ -266,7 +266,7 @@ describe("processes", () => {
       const study = await tune.search(
         objective,
         { x: tune.choice([0, 3, 1]) },
-        { sampler: "grid", direction: "minimize", halving: { min: 1, factor: 2 }, seed: 1 },
+        { sampler: "grid", direction: "minimize", halving: { min: 1, factor: 1.5 }, seed: 1 },
       );
       const found = study.trials.map(({ state, score, reports }) => ({ state, score, reports: reports.length }));
       expect(found[0]).toEqual({ state: "failed", score: null, reports: 2 });
