@@ -5,12 +5,12 @@
  *
  *     npm run example -- tune [--data DIR]
  *
- * Fashion-MNIST from the directory, drawn digits where none is given. A search that was killed goes on from its file in
- * runs/tune. Which trials end early depends on which were faster: two runs differ a little.
+ * Fashion-MNIST from the directory, drawn digits where none is given. A search or cross-validation that was killed goes on
+ * from its file in runs/tune. Which trials end early depends on which were faster: two runs differ a little.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { cat, data, io, tensor, train, tune } from "napier";
+import { cat, data, io, train, tune } from "napier";
 import { percent, printTable, saveResult } from "./shared/pictures.js";
 import { EPOCHS, fit, PICTURES, type Settings, type Split, space, trainerOf } from "./shared/tuning.js";
 
@@ -29,7 +29,8 @@ const rows = ({ tensors: [x, y] }: data.TensorDataset, low: number, high: number
 const training = rows(sets.train, 0, examples);
 const validation = rows(sets.train, examples, examples + validated);
 const test = rows(sets.test, 0, sets.test.length);
-await mkdir("runs/tune", { recursive: true });
+const folder = `runs/tune/${dataset}`;
+await mkdir(folder, { recursive: true });
 await io.save(PICTURES, { x: training[0], y: training[1], xVal: validation[0], yVal: validation[1] });
 
 process.env.NAPIER_THREADS ??= "1"; // of each trial's process
@@ -41,7 +42,7 @@ const search = async (sampler: "random" | "tpe") => {
     halving: { min: 1, factor: 3 },
     parallel: 2,
     seed,
-    file: `runs/tune/${dataset}-${sampler}.jsonl`,
+    file: `${folder}/${sampler}.jsonl`,
   });
   const count = (state: tune.Trial["state"]) => study.trials.filter((t) => t.state === state).length;
   const best = study.best!;
@@ -65,17 +66,18 @@ const picture = `${values.data ? "examples/results" : "runs"}/tune.svg`;
 await writeFile(picture, `${tpe.study.parallelCoordinates()}\n`);
 console.log(`\nparallel coordinates in ${picture}`);
 
-// Each fold of training and validation pictures is left out once.
 const [x, y] = [cat([training[0], validation[0]]), cat([training[1], validation[1]])];
 const labels = await y.data();
-const taken = (indices: Int32Array): Split => [x.indexSelect(0, tensor(indices)), y.indexSelect(0, tensor(indices))];
-async function crossValidated(settings: Settings): Promise<{ mean: number; deviation: number }> {
-  const scores: number[] = [];
-  for (const { train, validation } of tune.kFold(x.shape[0]!, folds, { seed, labels }))
-    scores.push((await fit(settings, taken(train), taken(validation), seed)).accuracy);
-  const mean = scores.reduce((a, b) => a + b) / folds;
-  return { mean, deviation: Math.sqrt(scores.reduce((sum, s) => sum + (s - mean) ** 2, 0) / (folds - 1)) };
-}
+/** Each fold of training and validation pictures is left out once. */
+const crossValidated = (name: string, settings: Settings) =>
+  tune.crossValidate(
+    { module, name: "foldObjective" },
+    {
+      ...{ n: x.shape[0]!, k: folds, labels, seed, parameters: { settings, seed } },
+      parallel: 2,
+      file: `${folder}/folds-${name}.jsonl`,
+    },
+  );
 const usual: Settings = {
   ...{ layers: 2, width: 64, dropout: 0, batchSize: 64 },
   ...{ optimizer: "adamw", lr: 1e-3, weightDecay: 0.01, schedule: "constant" },
@@ -87,7 +89,8 @@ for (const [name, settings] of Object.entries(candidates)) {
     callbacks: [train.overfitting(), train.deadUnits()],
   });
   const sentences = diagnosis.map((d) => d.message);
-  compared[name] = { ...(await crossValidated(settings)), testAccuracy: accuracy, diagnosis: sentences };
+  const { mean, deviation } = await crossValidated(name, settings);
+  compared[name] = { mean, deviation, testAccuracy: accuracy, diagnosis: sentences };
   console.log(`\n${name}: ${sentences.join("\n  ") || "nothing was found wrong"}`);
 }
 console.log("");

@@ -2,7 +2,7 @@
  * What examples/tune.ts searches over: a network with hidden layers on pictures of 28x28. A module of its own, since each
  * trial imports it in a process of its own; pictures come from a file that the example has written.
  */
-import { data, io, manualSeed, nn, optim, type Tensor, train, tune } from "napier";
+import { cat, data, io, manualSeed, nn, optim, type Tensor, tensor, train, tune } from "napier";
 
 /** Bytes [n,1,28,28] and labels [n]. */
 export type Split = [x: Tensor, y: Tensor];
@@ -89,4 +89,13 @@ export async function splitsOf(): Promise<Record<"train" | "validation", Split>>
 export const objective: tune.Objective<typeof space> = async (settings, { seed, report }) => {
   const { train, validation } = await splitsOf();
   return (await fit(settings, train, validation, seed, { onEpoch: report })).accuracy;
+};
+
+/** A fold of training and validation pictures together: settings to the accuracy on those that it leaves out. */
+export const foldObjective: tune.FoldObjective<{ settings: Settings; seed: number }> = async (fold) => {
+  const { train, validation } = await splitsOf();
+  const [x, y] = [cat([train[0], validation[0]]), cat([train[1], validation[1]])];
+  const taken = (indices: Int32Array): Split => [x.indexSelect(0, tensor(indices)), y.indexSelect(0, tensor(indices))];
+  const { settings, seed } = fold.parameters;
+  return (await fit(settings, taken(fold.train), taken(fold.validation), seed)).accuracy;
 };

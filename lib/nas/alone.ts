@@ -22,6 +22,8 @@ export interface AloneOptions {
   weightDecay?: number;
   /** Greatest norm of the gradient. Default 5. */
   clipNorm?: number;
+  /** Ends the training between two steps. */
+  signal?: AbortSignal;
 }
 
 /** What trainAlone() trains: a CellNetwork, or any other classifier. */
@@ -36,7 +38,7 @@ export type Classifier = Module & {
  *
  * @param train batches, gone through again and again
  * @returns the cross-entropy of the last step
- * @throws (rejects) ShapeError where there are no steps, or no batches
+ * @throws (rejects) ShapeError where there are no steps, or no batches; Error where the signal came
  * @example
  * const pictures = new data.TensorDataset([randn([16, 3, 8, 8]), randint(0, 2, [16])]);
  * const loader = () => new data.DataLoader(pictures, { batchSize: 8, shuffle: true, seed: 1 });
@@ -51,7 +53,7 @@ export type Classifier = Module & {
 export async function trainAlone(
   model: Classifier,
   train: Batches,
-  { steps, lr = 0.1, weightDecay = 5e-4, clipNorm = 5 }: AloneOptions,
+  { steps, lr = 0.1, weightDecay = 5e-4, clipNorm = 5, signal }: AloneOptions,
 ): Promise<number> {
   expect(Number.isSafeInteger(steps) && steps >= 1, "trainAlone", "steps from 1 up", `${steps}`);
   const parameters = model.parameters();
@@ -69,6 +71,8 @@ export async function trainAlone(
   let last = Number.NaN;
   try {
     for (let i = 0; i < steps; i++) {
+      if (signal?.aborted)
+        throw new Error(`trainAlone: aborted after ${i} of ${steps} steps`, { cause: signal.reason });
       optimizer.paramGroups[0]!.lr = (lr * (1 + Math.cos((Math.PI * i) / steps))) / 2;
       const [x, y] = (await batches.next()).value;
       const loss = await step(x, y);

@@ -44,6 +44,8 @@ export interface DartsOptions {
   onStep?: (step: number, losses: DartsLosses) => void | Promise<void>;
   /** Default 50. */
   logEvery?: number;
+  /** Ends the search between two steps. */
+  signal?: AbortSignal;
 }
 
 /** Mean cross-entropies. */
@@ -67,6 +69,7 @@ export interface DartsResult {
  *
  * @param train batches for the weights
  * @param validation batches for alphas, of other examples
+ * @throws (rejects) ShapeError for wrong options, or where a loader has no batches; Error where the signal came
  */
 export async function darts(
   model: SuperNetwork,
@@ -83,6 +86,7 @@ export async function darts(
     clipNorm = 5,
     onStep,
     logEvery = 50,
+    signal,
   }: DartsOptions,
 ): Promise<DartsResult> {
   expect(Number.isSafeInteger(steps) && steps >= 1, "darts", "steps from 1 up", `${steps}`);
@@ -126,6 +130,8 @@ export async function darts(
   model.train();
   try {
     for (let step = 1; step <= steps; step++) {
+      if (signal?.aborted)
+        throw new Error(`darts: aborted after ${step - 1} of ${steps} steps`, { cause: signal.reason });
       const rate = 0.001 + ((lr - 0.001) * (1 + Math.cos((Math.PI * (step - 1)) / steps))) / 2;
       optimizer.paramGroups[0]!.lr = rate;
       const [x, y] = (await own.next()).value;

@@ -12,6 +12,8 @@ export type Evaluate = (genotype: Genotype, trial: number, steps: number) => num
 
 /** A cell that was looked at. */
 export interface Evaluated {
+  /** From 0. */
+  number: number;
   /** The cell. */
   genotype: Genotype;
   /** What it is worth. */
@@ -37,12 +39,14 @@ export interface NasOptions {
   /** Default 0. */
   seed?: number;
   /** Called and awaited behind each cell. */
-  onTrial?: (trial: number, evaluated: Evaluated) => void | Promise<void>;
+  onTrial?: (trial: Evaluated) => void | Promise<void>;
+  /** Ends the search between two cells; hand it to trainAlone() too, and the cell that is being trained is given up. */
+  signal?: AbortSignal;
 }
 
 /** Options of evolve(). */
 export interface EvolutionOptions extends NasOptions {
-  /** Cells that live at once. Default 10. */
+  /** Cells that live at once: the first so many are random, so there must be more trials. Default 10. */
   population?: number;
   /** Cells that a parent is the best of. Default 3. */
   sample?: number;
@@ -60,7 +64,8 @@ function mutated(genotype: Genotype, stream: Stream): Genotype {
 async function run(
   op: string,
   evaluate: Evaluate,
-  { stepsPerTrial = 100, steps = 30 * stepsPerTrial, seed = 0, onTrial }: NasOptions,
+  { stepsPerTrial = 100, steps = 30 * stepsPerTrial, seed = 0, onTrial, signal }: NasOptions,
+  atLeast: number, // trials
   next: (history: readonly Evaluated[], stream: Stream) => Genotype,
 ): Promise<SearchResult> {
   const whole = Number.isSafeInteger(stepsPerTrial) && stepsPerTrial >= 1;
@@ -68,14 +73,24 @@ async function run(
   const enough = Number.isSafeInteger(steps) && steps >= stepsPerTrial;
   expect(enough, op, "a whole number of steps, at least one trial's", `${steps} of ${stepsPerTrial} a trial`);
   const trials = Math.floor(steps / stepsPerTrial);
+  if (trials < atLeast)
+    throw new RangeError(
+      `${op}: expected more trials than the population of ${atLeast - 1}, which is random, got ${trials} (${steps} steps, ` +
+        `${stepsPerTrial} a trial); give at least ${atLeast * stepsPerTrial} steps, a smaller population or fewer stepsPerTrial`,
+    );
+  const goOn = (done: number) => {
+    if (signal?.aborted) throw new Error(`${op}: aborted after ${done} of ${trials} trials`, { cause: signal.reason });
+  };
   const history: Evaluated[] = [];
   for (let i = 0; i < trials; i++) {
+    goOn(i);
     const genotype = next(history, new Stream(seed, i));
     const score = await evaluate(genotype, i, stepsPerTrial);
     expect(typeof score === "number" && !Number.isNaN(score), op, "evaluate to answer a number", `${score}`);
-    const evaluated = { genotype, score };
+    goOn(i);
+    const evaluated = { number: i, genotype, score };
     history.push(evaluated);
-    await onTrial?.(i, evaluated);
+    await onTrial?.(evaluated);
   }
   return { best: history.reduce((a, b) => (b.score > a.score ? b : a)), history, steps: trials * stepsPerTrial };
 }
@@ -83,20 +98,26 @@ async function run(
 /**
  * Cells at random.
  *
+ * @throws (rejects) ShapeError for wrong options, or where evaluate answers no number; Error where the signal came
  * @example
  * const { best } = await nas.randomSearch((cell) => cell.filter((o) => o === "conv3x3").length, { steps: 2000, stepsPerTrial: 100 });
  */
 export const randomSearch = (evaluate: Evaluate, options: NasOptions = {}): Promise<SearchResult> =>
-  run("randomSearch", evaluate, options, (_, stream) => randomGenotype(stream));
+  run("randomSearch", evaluate, options, 1, (_, stream) => randomGenotype(stream));
 
-/** Evolution that lets the oldest die: the best of a few is changed at one edge and takes the oldest's place (Real et al. 2018). */
-export function evolve(
+/**
+ * Evolution that lets the oldest die: the best of a few is changed at one edge and takes the oldest's place (Real et al. 2018).
+ *
+ * @throws (rejects) ShapeError for wrong options, or where evaluate answers no number; RangeError where there are no more
+ *   trials than the population; Error where the signal came
+ */
+export async function evolve(
   evaluate: Evaluate,
   { population = 10, sample = 3, ...options }: EvolutionOptions = {},
 ): Promise<SearchResult> {
   const good = Number.isSafeInteger(population) && Number.isSafeInteger(sample) && sample >= 1 && sample <= population;
   expect(good, "evolve", "a sample from 1 to the population", `${sample} of ${population}`);
-  return run("evolve", evaluate, options, (history, stream) => {
+  return run("evolve", evaluate, options, population + 1, (history, stream) => {
     if (history.length < population) return randomGenotype(stream);
     const living = history.slice(-population);
     const drawn = Array.from({ length: sample }, () => living[stream.below(population)]!);

@@ -26,7 +26,10 @@ export class Halving {
     this.#factor = factor;
   }
 
-  /** Whether trial `number` with this loss at this step goes on. A step between two rungs always does. */
+  /**
+   * Whether trial `number` with this loss at this step goes on. A step between two rungs always does; NaN, of a trial that
+   * diverged, counts at its rungs as the worst.
+   */
   report(number: number, step: number, loss: number): boolean {
     let goesOn = true;
     for (let rung = this.#min; rung <= step; rung *= this.#factor) {

@@ -1,4 +1,12 @@
 /** Search over hyper-parameters, as users import it: `import { tune } from "napier"`. */
+export {
+  type CrossValidation,
+  type CrossValidationOptions,
+  crossValidate,
+  type FoldObjective,
+  type FoldScore,
+  type FoldTask,
+} from "./crossValidate.js";
 export type { HalvingOptions } from "./halving.js";
 export { type Fold, kFold } from "./kFold.js";
 export type { ObjectiveModule } from "./processes.js";
@@ -14,4 +22,5 @@ export {
   type Space,
   uniform,
 } from "./space.js";
-export { type Objective, type SearchOptions, Study, search, type Trial, type TrialContext } from "./study.js";
+export { type Objective, type SearchOptions, Study, search, type Trial } from "./study.js";
+export type { Outcome, TrialContext } from "./trials.js";

@@ -1,6 +1,6 @@
 /** @file Trials in processes of their own. */
 import { fork } from "node:child_process";
-import type { TrialContext } from "./study.js";
+import type { TrialContext } from "./trials.js";
 
 /** Where worker processes find the objective. */
 export interface ObjectiveModule {
@@ -11,8 +11,9 @@ export interface ObjectiveModule {
 }
 
 export type ToWorker =
-  | { type: "start"; module: string; name: string; parameters: unknown; number: number; seed: number }
-  | { type: "verdict"; goesOn: boolean };
+  | { type: "start"; module: string; name: string; given: unknown; number: number; seed: number }
+  | { type: "verdict"; goesOn: boolean }
+  | { type: "refused"; message: string };
 export type FromWorker =
   | { type: "report"; step: number; score: number }
   | { type: "score"; score: unknown }
@@ -21,34 +22,46 @@ export type FromWorker =
 /** Runs one trial in a process of its own; rejects where it throws, dies, or the signal comes. */
 export function runInProcess(
   { module, name = "objective" }: ObjectiveModule,
-  parameters: unknown,
+  given: unknown,
   { number, seed, report, signal }: TrialContext,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const child = fork(new URL("./worker.js", import.meta.url), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const child = fork(new URL("./worker.js", import.meta.url), {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      serialization: "advanced", // JSON would make null of NaN, and objects of typed arrays
+    });
     const kill = () => child.kill("SIGKILL");
-    let result: { score: unknown } | { error: Error } | null = null;
+    let result: { score: unknown } | { error: unknown } | null = null;
     signal.addEventListener("abort", kill, { once: true });
-    child.on("message", async (message: FromWorker) => {
-      if (message.type === "report") {
-        const goesOn = await report(message.step, message.score);
-        if (child.connected) child.send({ type: "verdict", goesOn } satisfies ToWorker, () => {});
-      } else if (message.type === "score") result = { score: message.score };
+    const answer = (message: ToWorker) => {
+      if (child.connected) child.send(message, () => {});
+    };
+    child.on("message", (message: FromWorker) => {
+      if (message.type === "report")
+        report(message.step, message.score).then(
+          (goesOn) => answer({ type: "verdict", goesOn }),
+          (error) => answer({ type: "refused", message: error.message }),
+        );
+      else if (message.type === "score") result = { score: message.score };
       else result = { error: new Error(message.message) };
     });
-    child.on("error", (error) => (result = { error }));
-    child.on("exit", (code, killedBy) => {
+    child.on("error", reject); // it could not be started
+    // "exit" may come before the last messages are read; "close" comes behind both.
+    child.on("close", (code, killedBy) => {
       signal.removeEventListener("abort", kill);
       if (result && "score" in result) resolve(result.score);
       else if (result) reject(result.error);
       else
         reject(
-          new Error(
-            `tune.search: the process of trial ${number} ended with ${killedBy ?? `code ${code}`} before it gave a score`,
-          ),
+          new Error(`the process of trial ${number} ended with ${killedBy ?? `code ${code}`} before it gave a score`),
         );
     });
-    const start: ToWorker = { type: "start", module: module.href, name, parameters, number, seed };
-    child.send(start, (error) => error && kill());
+    const start: ToWorker = { type: "start", module: module.href, name, given, number, seed };
+    try {
+      child.send(start, (error) => error && kill());
+    } catch (error) {
+      result = { error }; // what is given cannot be sent, such as a function
+      kill();
+    }
   });
 }

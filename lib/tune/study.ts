@@ -1,47 +1,24 @@
 /**
  * search(): trials of a training function with different hyper-parameters, several at once, resumable, with early stopping.
  */
-import { mkdir, readFile } from "node:fs/promises";
-import { dirname } from "node:path";
 import { expect } from "../errors.js";
-import { appendLine } from "../io/atomic.js";
+import { openTrialFile } from "./file.js";
 import { Halving, type HalvingOptions } from "./halving.js";
-import { type ObjectiveModule, runInProcess } from "./processes.js";
+import type { ObjectiveModule } from "./processes.js";
 import { parallelCoordinates, table } from "./report.js";
 import { gridSampler, type Observation, randomSampler, type Suggest, tpeSampler } from "./samplers.js";
 import type { Parameters, Space } from "./space.js";
-
-/** What a trial is given beside its parameters. */
-export interface TrialContext {
-  /** From 0. */
-  number: number;
-  /** The trial's own: what manualSeed() was given in a worker process. */
-  seed: number;
-  /** Tells a score so far at a step (an epoch); resolves to false where the trial should end: return that score then. */
-  report(step: number, score: number): Promise<boolean>;
-  /** Aborted where the search is. */
-  signal: AbortSignal;
-}
+import { checkCommon, type Outcome, runAll, runTrial, type TrialContext } from "./trials.js";
 
 /** Parameters to a score. */
 export type Objective<S extends Space> = (parameters: Parameters<S>, trial: TrialContext) => number | Promise<number>;
 
 /** A trial that is over. */
-export interface Trial<S extends Space = Space> {
+export interface Trial<S extends Space = Space> extends Outcome {
   /** From 0. */
   number: number;
   /** By name. */
   parameters: Parameters<S>;
-  /** "stopped": by report(); its score is the last one. "failed": it threw, or its score is no number. */
-  state: "complete" | "stopped" | "failed";
-  /** null where it failed. */
-  score: number | null;
-  /** Scores on the way: [step, score]. */
-  reports: [step: number, score: number][];
-  /** From its start to its end. */
-  seconds: number;
-  /** Why it failed. */
-  error?: string;
 }
 
 /** Options of search(). */
@@ -60,7 +37,11 @@ export interface SearchOptions<S extends Space> {
   seed?: number;
   /** Trials at the same time. Default 1. */
   parallel?: number;
-  /** A file with a line for each trial (JSON): one that is there is gone on from. Default: none. */
+  /**
+   * A file (JSON lines) that begins with space, direction, sampler and seed and has a line for each trial: one that is there is
+   * gone on from, where these are the same; trials, parallel and halving may change. Failed trials are not tried again.
+   * Default: none.
+   */
   file?: string | null;
   /** Ends the search: running trials are given up. */
   signal?: AbortSignal;
@@ -115,7 +96,8 @@ export class Study<S extends Space = Space> {
  *
  * @param objective trains with the parameters and answers a score; or the module that exports it, and each trial runs in a
  *   process of its own
- * @throws (rejects) RangeError for wrong options; Error where the file is of another space, or the signal came
+ * @throws (rejects) RangeError and ShapeError for wrong options; Error where the file is of another search, or of a version that
+ *   did not write what it searched, or where the signal came
  * @example
  * const study = await tune.search(({ x }) => -((x - 0.3) ** 2), { x: tune.uniform(0, 1) }, { trials: 12, seed: 1 });
  * console.log(study.best?.parameters.x);
@@ -138,8 +120,7 @@ export async function search<S extends Space>(
 ): Promise<Study<S>> {
   const op = "tune.search";
   expect(Object.keys(space).length > 0, op, "a space with at least one parameter", "none");
-  expect(Number.isSafeInteger(seed) && seed >= 0, op, "a seed that is a whole number from 0 up", `${seed}`);
-  expect(Number.isSafeInteger(parallel) && parallel >= 1, op, "parallel from 1 up", `${parallel}`);
+  checkCommon(op, seed, parallel);
   if (direction !== "maximize" && direction !== "minimize")
     throw new RangeError(`${op}: expected direction maximize or minimize, got ${JSON.stringify(direction)}`);
   let suggest: Suggest;
@@ -153,92 +134,38 @@ export async function search<S extends Space>(
   else throw new RangeError(`${op}: expected a sampler grid, random or tpe, got ${JSON.stringify(sampler)}`);
   expect(Number.isSafeInteger(most) && most >= 1, op, "trials from 1 up", `${most}`);
   const sign = direction === "maximize" ? -1 : 1;
-  const judge = halving ? new Halving(halving === true ? {} : halving) : null;
+  const halver = halving ? new Halving(halving === true ? {} : halving) : null;
 
-  const done: Trial<S>[] = file === null ? [] : await readTrials(file, space);
-  for (const trial of done) for (const [step, score] of trial.reports) judge?.report(trial.number, step, sign * score);
+  const header = {
+    ...{ format: "napier-search", version: 1, direction, sampler, seed, space },
+    ...(sampler === "grid" ? { gridPoints } : {}),
+  };
+  const kept = file === null ? null : await openTrialFile<Trial<S>>(op, file, header);
+  const done = kept?.trials ?? [];
+  const judge = (number: number, step: number, score: number) => halver?.report(number, step, sign * score) ?? true;
+  for (const trial of done)
+    for (const [step, score] of trial.reports) judge(trial.number, step, Number.isFinite(score) ? score : Number.NaN);
   const known = new Set(done.map((t) => t.number));
   const waiting = Array.from({ length: most }, (_, i) => i).filter((i) => !known.has(i));
   const observations = (): Observation[] =>
     done.flatMap((t) => (t.score === null ? [] : [{ parameters: t.parameters, loss: sign * t.score }]));
-  if (file !== null) await mkdir(dirname(file), { recursive: true });
-  let writing: Promise<void> = Promise.resolve();
 
-  const runOne = async (number: number): Promise<void> => {
+  await runAll(waiting, parallel, signal, async (number, ended) => {
     const parameters = suggest(number, observations()) as Parameters<S>;
-    const reports: [number, number][] = [];
-    let stopped = false;
-    const context: TrialContext = {
-      number,
-      seed: seed * 1_000_003 + number,
-      signal: signal ?? new AbortController().signal,
-      report: async (step, score) => {
-        expect(Number.isFinite(step) && step > 0, "report", "a step above 0", `${step}`);
-        reports.push([step, score]);
-        if (judge && !judge.report(number, step, sign * score)) stopped = true;
-        return !stopped && !signal?.aborted;
-      },
-    };
-    const start = performance.now();
-    let given: unknown = null;
-    let error: string | undefined;
-    try {
-      given =
-        typeof objective === "function"
-          ? await objective(parameters, context)
-          : await runInProcess(objective, parameters, context);
-      if (typeof given !== "number" || Number.isNaN(given)) error = `the score is no number: ${String(given)}`;
-    } catch (thrown) {
-      error = thrown instanceof Error ? thrown.message : String(thrown);
-    }
-    if (signal?.aborted) return;
-    const trial: Trial<S> = {
-      number,
-      parameters,
-      state: error !== undefined ? "failed" : stopped ? "stopped" : "complete",
-      score: error !== undefined ? null : (given as number),
-      reports,
-      seconds: (performance.now() - start) / 1e3,
-      ...(error === undefined ? {} : { error }),
-    };
+    const judged = (step: number, score: number) => judge(number, step, score);
+    const outcome = await runTrial(objective, parameters, { number, seed, signal: ended, judge: judged });
+    if (ended.aborted) return false;
+    const trial: Trial<S> = { number, parameters, ...outcome };
     done.push(trial);
-    if (file !== null) {
-      writing = writing.then(() => appendLine(file, JSON.stringify(trial)));
-      await writing;
-    }
+    await kept?.append(trial);
     await onTrial?.(trial);
-  };
-  const lane = async () => {
-    while (waiting.length > 0 && !signal?.aborted) await runOne(waiting.shift()!);
-  };
-  await Promise.all(Array.from({ length: Math.min(parallel, waiting.length) }, lane));
-  if (signal?.aborted) throw new Error(`${op}: aborted after ${done.length} of ${most} trials`);
+    return true;
+  });
+  if (signal?.aborted)
+    throw new Error(`${op}: aborted after ${done.length} of ${most} trials`, { cause: signal.reason });
   return new Study(
     space,
     done.filter((t) => t.number < most),
     direction,
   );
-}
-
-async function readTrials<S extends Space>(file: string, space: S): Promise<Trial<S>[]> {
-  const text = await readFile(file, "utf8").catch((error) => {
-    if (error.code === "ENOENT") return "";
-    throw error;
-  });
-  const names = Object.keys(space).sort().join(", ");
-  const trials: Trial<S>[] = [];
-  for (const line of text.split("\n")) {
-    if (line === "") continue;
-    let trial: Trial<S>;
-    try {
-      trial = JSON.parse(line);
-    } catch {
-      continue; // the last line of a process that was killed
-    }
-    const own = Object.keys(trial.parameters).sort().join(", ");
-    if (own !== names)
-      throw new Error(`tune.search: ${file} holds trials of ${own}, expected ${names}; give another file`);
-    trials.push(trial);
-  }
-  return trials;
 }

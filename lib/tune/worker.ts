@@ -7,26 +7,28 @@ const send = (message: FromWorker): Promise<void> =>
     process.send!(message, (error: Error | null) => (error ? reject(error) : resolve())),
   );
 
-const waiting: ((goesOn: boolean) => void)[] = [];
-const stop = new AbortController();
+/** Reports without a verdict so far, the oldest first. */
+const waiting: { resolve: (goesOn: boolean) => void; reject: (error: Error) => void }[] = [];
+const report = (step: number, score: number): Promise<boolean> =>
+  new Promise((resolve, reject) => {
+    const verdict = { resolve, reject };
+    waiting.push(verdict);
+    send({ type: "report", step, score }).catch((error) => {
+      waiting.splice(waiting.indexOf(verdict), 1);
+      reject(error);
+    });
+  });
 
 process.on("message", async (message: ToWorker) => {
-  if (message.type === "verdict") {
-    if (!message.goesOn) stop.abort();
-    waiting.shift()?.(message.goesOn);
-    return;
-  }
+  if (message.type === "verdict") return waiting.shift()?.resolve(message.goesOn);
+  if (message.type === "refused") return waiting.shift()?.reject(new Error(message.message));
   try {
-    const { module, name, parameters, number, seed } = message;
+    const { module, name, given, number, seed } = message;
     const objective = (await import(module))[name];
-    if (typeof objective !== "function") throw new TypeError(`tune.search: ${module} exports no function "${name}"`);
+    if (typeof objective !== "function") throw new TypeError(`${module} exports no function "${name}"`);
     manualSeed(seed);
-    const report = async (step: number, score: number): Promise<boolean> => {
-      const verdict = new Promise<boolean>((resolve) => waiting.push(resolve));
-      await send({ type: "report", step, score });
-      return verdict;
-    };
-    const score = await objective(parameters, { number, seed, report, signal: stop.signal });
+    const { signal } = new AbortController(); // never aborted: the parent kills
+    const score = await objective(given, { number, seed, report, signal });
     await send({ type: "score", score });
   } catch (error) {
     await send({ type: "error", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });

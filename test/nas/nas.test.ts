@@ -87,9 +87,36 @@ describe("a cell's worth", () => {
     await expect(nas.trainAlone(model, none, { steps: 1 })).rejects.toThrow("loaders with batches, got none");
     await expect(nas.accuracy(model, none)).rejects.toThrow("batches with pictures, got none");
   });
+
+  test("the signal ends a training between two steps, and closes its loader", async () => {
+    const controller = new AbortController();
+    let [given, closed] = [0, false];
+    const set = bars(4);
+    const batches = (async function* () {
+      try {
+        for (;;) {
+          if (++given === 3) controller.abort();
+          yield set.map((t) => t.clone());
+        }
+      } finally {
+        closed = true;
+      }
+    })();
+    const { signal } = controller;
+    const model = new nas.CellNetwork(cell, small);
+    const training = nas.trainAlone(model, batches, { steps: 9, signal });
+    await expect(training).rejects.toThrow("trainAlone: aborted after 3 of 9 steps");
+    expect([given, closed]).toEqual([3, true]);
+    const darts = nas.darts(new nas.SuperNetwork({ ...small, stages: 1 }), loader(16, 1), loader(16, 2), {
+      steps: 2,
+      signal,
+    });
+    await expect(darts).rejects.toThrow("darts: aborted after 0 of 2 steps");
+  });
 });
 
 describe("random search and evolution", () => {
+  const distance = (a: nas.Genotype, b: nas.Genotype) => a.filter((o, i) => o !== b[i]).length;
   // Worth the number of 3x3 convolutions, less what none costs: 6 at best, by one cell of 15,625.
   const worth: nas.Evaluate = (g) => g.filter((o) => o === "conv3x3").length - g.filter((o) => o === "none").length;
 
@@ -114,10 +141,51 @@ describe("random search and evolution", () => {
       const differences = living.map((p) => p.genotype.filter((o, e) => o !== history[i]!.genotype[e]).length);
       expect(Math.min(...differences)).toBeLessThanOrEqual(1);
     }
-    expect(() => nas.evolve(worth, { population: 2, sample: 3 })).toThrow(
+    await expect(nas.evolve(worth, { population: 2, sample: 3 })).rejects.toThrow(
       "a sample from 1 to the population, got 3 of 2",
     );
     await expect(nas.randomSearch(() => Number.NaN)).rejects.toThrow("evaluate to answer a number, got NaN");
+  });
+
+  test("no more trials than the population would be chance: evolve refuses, and says how many it takes", async () => {
+    const run = (trials: number) => nas.evolve(worth, { steps: 20 * trials, stepsPerTrial: 20, population: 5 });
+    for (const trials of [1, 4, 5])
+      await expect(run(trials)).rejects.toThrow(
+        `more trials than the population of 5, which is random, got ${trials} (${20 * trials} steps, 20 a trial); give at least 120 steps`,
+      );
+    const { history } = await run(6);
+    expect(Math.min(...history.slice(0, 5).map((p) => distance(p.genotype, history[5]!.genotype)))).toBe(1);
+  });
+
+  test("onTrial is given each trial with its number; the signal ends a search", async () => {
+    for (const search of [nas.randomSearch, nas.evolve]) {
+      const [seen, controller]: [nas.Evaluated[], AbortController] = [[], new AbortController()];
+      const onTrial = (trial: nas.Evaluated) => {
+        seen.push(trial);
+        if (trial.number === 3) controller.abort("enough");
+      };
+      const found = await search(worth, { steps: 12, stepsPerTrial: 1, seed: 2 });
+      const error = await search(worth, {
+        steps: 12,
+        stepsPerTrial: 1,
+        seed: 2,
+        onTrial,
+        signal: controller.signal,
+      }).catch((e) => e);
+      expect(error.message).toMatch(/^(randomSearch|evolve): aborted after 4 of 12 trials$/);
+      expect(error.cause).toBe("enough");
+      expect(seen).toEqual(found.history.slice(0, 4));
+      expect(seen.map((t) => t.number)).toEqual([0, 1, 2, 3]);
+    }
+    const controller = new AbortController();
+    const during = nas.randomSearch(
+      () => {
+        controller.abort();
+        return 1;
+      },
+      { steps: 1, stepsPerTrial: 1, signal: controller.signal },
+    );
+    await expect(during).rejects.toThrow("aborted after 0 of 1 trials");
   });
 
   test("steps are a budget: as many trials as it pays for, each told its steps", async () => {

@@ -1,11 +1,14 @@
 /** @file Search over hyper-parameters: samplers, halving, resumed files, processes, pictures. */
-import { appendFileSync, mkdtempSync, readFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tune } from "napier";
 import { describe, expect, test } from "vitest";
 
 const temporary = () => join(mkdtempSync(join(tmpdir(), "napier-tune-")), "trials.jsonl");
+const module = new URL("../programs/objective.mjs", import.meta.url);
+const grid3 = { i: tune.choice([0, 1, 2]) };
+const asGrid = { sampler: "grid" } as const;
 const bowl = ({ x, y }: { x: number; y: number }) => (x - 0.3) ** 2 + (Math.log10(y) + 2) ** 2;
 const space = { x: tune.uniform(-1, 1), y: tune.logUniform(1e-5, 1) };
 
@@ -114,15 +117,81 @@ describe("files", () => {
     };
     const options = { direction: "minimize", seed: 3, file } as const;
     await tune.search(objective, space, { ...options, trials: 12 });
-    expect(readFileSync(file, "utf8").trimEnd().split("\n")).toHaveLength(12);
+    expect(readFileSync(file, "utf8").trimEnd().split("\n")).toHaveLength(13); // and what is searched
     appendFileSync(file, '{"number": 12, "para');
     const resumed = await tune.search(objective, space, { ...options, trials: 20 });
     expect(calls).toBe(20);
     const whole = await tune.search(bowl, space, { direction: "minimize", seed: 3, trials: 20 });
     expect(resumed.trials.map((t) => t.parameters)).toEqual(whole.trials.map((t) => t.parameters));
-    await expect(tune.search(() => 0, { z: tune.uniform(0, 1) }, { file })).rejects.toThrow(
-      "holds trials of x, y, expected z",
-    );
+  });
+
+  test("a file of another search is refused, with what differs", async () => {
+    const file = temporary();
+    const grid = { i: tune.choice([0, 3, 1, 2]) };
+    const options = { sampler: "grid", file } as const;
+    await tune.search(({ i }) => i, grid, options);
+    const refused = (space: tune.Space, more: object, text: string) =>
+      expect(tune.search(() => 0, space, { ...options, ...more })).rejects.toThrow(text);
+    await refused({ i: tune.choice([5, 6]) }, {}, 'space.i is {"kind":"choice","values":[0,3,1,2]} there and {"kind":');
+    await refused({ z: grid.i }, {}, 'space is ["i"] there and ["z"] here');
+    await refused(grid, { direction: "minimize" }, 'direction is "maximize" there and "minimize" here');
+    await refused(grid, { seed: 7 }, "seed is 0 there and 7 here; give another file, or what stands there");
+    await refused(grid, { sampler: "tpe" }, 'sampler is "grid" there and "tpe" here');
+    await refused(grid, { gridPoints: 2 }, "gridPoints is 3 there and 2 here");
+    const calls: number[] = [];
+    const study = await tune.search(({ i }) => calls.push(i), grid, { ...options, parallel: 2, halving: true });
+    expect(calls).toEqual([]); // these may change
+    expect(study.best!.parameters.i).toBe(3);
+  });
+
+  test("a file without a first line is refused, with the line that makes it one; a torn first line is begun anew", async () => {
+    const [old, torn] = [temporary(), temporary()];
+    const search = (file: string) => tune.search(({ i }) => i, { i: tune.choice([1, 2]) }, { sampler: "grid", file });
+    const trial = '{"number":1,"parameters":{"i":2},"state":"complete","score":7,"reports":[],"seconds":0}\n';
+    writeFileSync(old, trial);
+    const message = await search(old).catch((error: Error) => error.message);
+    expect(message).toContain("got a line without a format");
+    const line = /put this line first: (.*)$/.exec(message as string)![1]!;
+    writeFileSync(old, `${line}\n${trial}`);
+    expect((await search(old)).trials.map((t) => t.score)).toEqual([1, 7]);
+    writeFileSync(torn, '{"format":"napier-se');
+    await search(torn);
+    expect((await search(torn)).trials.map((t) => t.score)).toEqual([1, 2]);
+  });
+
+  test("numbers that JSON lacks come back from the file, in reports and in parameters", async () => {
+    const file = temporary();
+    const search = (objective: tune.Objective<{ clip: tune.Choice<number> }>) =>
+      tune.search(objective, { clip: tune.choice([1, Number.POSITIVE_INFINITY]) }, { sampler: "grid", file });
+    const first = await search(async ({ clip }, { report }) => {
+      await report(1, clip === 1 ? Number.NaN : 3);
+      return 2;
+    });
+    expect(first.trials.map((t) => t.state)).toEqual(["failed", "complete"]);
+    const again = await search(() => expect.unreachable("both are there"));
+    expect(again.trials).toEqual(first.trials);
+    expect(again.trials[0]!.reports).toEqual([[1, Number.NaN]]);
+    expect(again.best!.parameters.clip).toBe(Number.POSITIVE_INFINITY);
+    const odd = { d: tune.choice([new Date(0)]) };
+    await expect(tune.search(() => 0, odd, { file: temporary() })).rejects.toThrow("values that JSON can hold");
+  });
+
+  test("a resumed report of NaN is the worst at its rung, not the best", async () => {
+    const file = temporary();
+    const losses = [Number.NaN, 3, 2, 1];
+    const run = (trials: number, file: string | null) =>
+      tune.search(
+        async ({ i }, { report }) => {
+          await report(1, losses[i]!);
+          return losses[i]!;
+        },
+        { i: tune.choice([0, 1, 2, 3]) },
+        { sampler: "grid", trials, file, halving: { min: 1, factor: 2 }, direction: "minimize" },
+      );
+    await run(1, file);
+    const resumed = await run(4, file);
+    expect(resumed.trials.map((t) => t.state)).toEqual(["failed", "complete", "complete", "complete"]);
+    expect(resumed.trials.map((t) => t.state)).toEqual((await run(4, null)).trials.map((t) => t.state));
   });
 
   test("a failure is a trial too", async () => {
@@ -140,6 +209,42 @@ describe("files", () => {
     expect(study.table()).toContain("failed");
   });
 
+  test.each([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, "3", undefined])(
+    "a score of %s fails its trial",
+    async (bad) => {
+      for (const direction of ["maximize", "minimize"] as const) {
+        const study = await tune.search(({ i }) => (i === 1 ? (bad as number) : i), grid3, { ...asGrid, direction });
+        expect(study.trials.map((t) => t.state)).toEqual(["complete", "failed", "complete"]);
+        expect(study.trials[1]).toMatchObject({
+          score: null,
+          error: expect.stringContaining("expected a finite score, got"),
+        });
+        expect(study.best!.score).toBe(direction === "maximize" ? 2 : 0);
+      }
+    },
+  );
+
+  test("where onTrial throws, running trials are given up and waited for", async () => {
+    const ended: number[] = [];
+    const search = tune.search(
+      async ({ i }, { signal }) => {
+        if (i > 0) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        ended.push(i);
+        return i;
+      },
+      grid3,
+      {
+        ...asGrid,
+        parallel: 2,
+        onTrial: () => {
+          throw new Error("disk full");
+        },
+      },
+    );
+    await expect(search).rejects.toThrow("disk full");
+    expect(ended).toEqual([0, 1]); // no third one was begun
+  });
+
   test("the signal ends it", async () => {
     const controller = new AbortController();
     const search = tune.search(() => 1, space, {
@@ -154,7 +259,47 @@ describe("files", () => {
 });
 
 describe("processes", () => {
-  const module = new URL("../programs/objective.mjs", import.meta.url);
+  test.each(["in this process", "in processes"])(
+    "a report of NaN fails its trial and stops no other: %s",
+    async (where) => {
+      const objective = where === "in processes" ? { module, name: "diverges" } : (await import(module.href)).diverges;
+      const study = await tune.search(
+        objective,
+        { x: tune.choice([0, 3, 1]) },
+        { sampler: "grid", direction: "minimize", halving: { min: 1, factor: 1.5 }, seed: 1 },
+      );
+      const found = study.trials.map(({ state, score, reports }) => ({ state, score, reports: reports.length }));
+      expect(found[0]).toEqual({ state: "failed", score: null, reports: 2 });
+      expect(study.trials[0]!.reports[1]).toEqual([2, Number.NaN]);
+      expect(study.trials[0]!.error).toBe("report: expected a finite score at step 2, got NaN");
+      // At step 1 its 0 was the best, as far as one could know; at step 2 it is the worst.
+      expect(found.slice(1).map((t) => t.reports)).toEqual([1, 3]);
+      expect(study.best!.number).toBe(2);
+    },
+  );
+
+  test.each(["in this process", "in processes"])(
+    "an infinite score fails its trial, a wrong step too: %s",
+    async (where) => {
+      const names = await import(module.href);
+      const run = (name: string) =>
+        tune.search(
+          where === "in processes" ? { module, name } : names[name],
+          { x: tune.choice([Number.POSITIVE_INFINITY]) },
+          { sampler: "grid" },
+        );
+      const study = await run("answers");
+      expect(study.best).toBe(null);
+      expect(study.trials[0]!.error).toBe("objective: expected a finite score, got Infinity");
+      expect((await run("wrongStep")).trials[0]!.error).toContain("report: expected a step above 0, got 0");
+    },
+  );
+
+  test("what cannot be sent to a process is a failed trial", async () => {
+    const study = await tune.search({ module, name: "answers" }, { x: tune.choice([() => 1]) }, { sampler: "grid" });
+    expect(study.trials[0]!.error).toContain("could not be cloned");
+  });
+
   test("trials in processes: reports, early stopping, two at a time, their own seeds", async () => {
     const study = await tune.search(
       { module },
