@@ -177,9 +177,13 @@ export async function sample(
         }),
       );
       before.free();
-      lastStep?.xStart.free();
       x = made[0] === made[1] ? made[0].clone() : made[0];
-      last = { xStart: made[1], lambda: lambdaOf(now) };
+      if (round < rounds - 1)
+        made[1].free(); // the next round is at this time again: between equal times there is no slope
+      else {
+        lastStep?.xStart.free();
+        last = { xStart: made[1], lambda: lambdaOf(now) };
+      }
       await addon.settled();
       await breathe();
     }

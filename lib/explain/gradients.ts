@@ -5,6 +5,7 @@
 import { grad } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { enableGrad, noGrad } from "../graph.js";
+import { inEval } from "../nn/inEval.js";
 import type { Layer, Module } from "../nn/module.js";
 import { where } from "../ops/arithmetic.js";
 import { tensor } from "../ops/create.js";
@@ -13,7 +14,6 @@ import { interpolate } from "../ops/interpolate.js";
 import { crossEntropy } from "../ops/losses/classes.js";
 import { type GeneratorOption, rand, randint, randn } from "../ops/random.js";
 import type { Tensor } from "../tensor.js";
-import { inEval } from "./common.js";
 
 const labelsOf = (op: string, x: Tensor, labels: Tensor | number): Tensor => {
   const n = x.shape[0]!;
