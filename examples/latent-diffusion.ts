@@ -44,7 +44,7 @@ const judge = await trainJudge(sets);
 const vaeSettings = { latent: 4, width: 32, beta: 0.02, epochs: real ? 5 : 1, batchSize: 128, lr: 3e-3 };
 const { latent: channels, width, beta } = vaeSettings;
 manualSeed(seed);
-const vae = new models.VAE({ latent: channels, width, spatial: true });
+const vae = new models.VAE({ latent: channels, width, spatial: true, likelihood: "gaussian" });
 const vaePath = `${folder}/vae.safetensors`;
 const vaeSeconds = (values.resume && (await loadVae())) || (await trainVae());
 
@@ -70,7 +70,7 @@ async function trainVae(): Promise<number> {
   const schedule = new optim.OneCycleLR(optimizer, { maxLr: lr, totalSteps: epochs * loader.length });
   const step = capture((x: Tensor) => {
     optimizer.zeroGrad();
-    const { loss, reconstruction } = vae.loss(x, { beta, likelihood: "gaussian" });
+    const { loss, reconstruction } = vae.loss(x, { beta });
     loss.backward();
     optimizer.step();
     return reconstruction;
@@ -94,7 +94,7 @@ async function trainVae(): Promise<number> {
 }
 
 const process = new diffusion.GaussianDiffusion({ timesteps: 1000, schedule: "cosine", objective: "v", minSnr: 5 });
-const latent = new diffusion.LatentDiffusion(vae, process, { likelihood: "gaussian" });
+const latent = new diffusion.LatentDiffusion(vae, process);
 const [some] = await firstPictures(sets, sets.train, real ? 5000 : 500);
 await latent.measure([[some]], { generator: new Generator(seed) });
 some.free();
@@ -187,7 +187,7 @@ console.log(
 
 await saveResult("latent-diffusion", sets.name, {
   settings: {
-    vae: { ...vaeSettings, likelihood: "gaussian", latents: latent.shape },
+    vae: { ...vaeSettings, likelihood: vae.likelihood, latents: latent.shape },
     process: { timesteps: 1000, schedule: "cosine", objective: "v", minSnr: 5 },
     network: networkSettings,
     training: { steps, batchSize, lr, ema: 0.997 },

@@ -30,6 +30,8 @@ export type FirstStage = Module & {
   toLatents(x: Tensor, options?: GeneratorOption): Tensor;
   /** Codes to pictures, before any sigmoid. */
   fromLatents(z: Tensor): Tensor;
+  /** How it was trained, as models.VAE says it: see LatentDiffusionOptions. */
+  readonly likelihood?: "bernoulli" | "gaussian";
 };
 
 /** Options of LatentDiffusion. */
@@ -39,8 +41,8 @@ export interface LatentDiffusionOptions {
   /** Of one latent, such as [4, 7, 7]. Default: that of the first pictures that are encoded. */
   shape?: readonly number[] | null;
   /**
-   * How the first stage was trained, as in VAE.loss(): "bernoulli", pictures in [0, 1], which decode() puts through a
-   * sigmoid, or "gaussian", pictures as they are decoded. Default "bernoulli".
+   * How the first stage was trained, as in VaeOptions: "bernoulli", pictures in [0, 1], which decode() puts through a
+   * sigmoid, or "gaussian", pictures as they are decoded. Default the first stage's own; "bernoulli" where it has none.
    */
   likelihood?: "bernoulli" | "gaussian";
 }
@@ -72,7 +74,7 @@ export class LatentDiffusion {
     readonly firstStage: FirstStage,
     /** On the latents. */
     readonly process: GaussianDiffusion,
-    { scale = null, shape = null, likelihood = "bernoulli" }: LatentDiffusionOptions = {},
+    { scale = null, shape = null, likelihood = firstStage.likelihood ?? "bernoulli" }: LatentDiffusionOptions = {},
   ) {
     if (scale !== null && !(scale > 0 && Number.isFinite(scale)))
       throw new RangeError(`LatentDiffusion: expected a scale above 0, or null, got ${scale}`);

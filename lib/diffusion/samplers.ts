@@ -200,9 +200,13 @@ export async function sample(
         });
         step.close([made, xStart]);
         x.free();
-        last?.xStart.free();
         x = made;
-        last = { xStart, lambda: lambdaOf(now) };
+        if (round < rounds - 1)
+          xStart.free(); // the next round is at this time again: between equal times there is no slope
+        else {
+          last?.xStart.free();
+          last = { xStart, lambda: lambdaOf(now) };
+        }
         await addon.settled();
         await breathe();
       }

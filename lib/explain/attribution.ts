@@ -5,13 +5,14 @@
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { type Sync, scope } from "../memory.js";
+import { inEval } from "../nn/inEval.js";
 import type { Layer } from "../nn/module.js";
 import { where } from "../ops/arithmetic.js";
 import { arange, full, tensor, zeros } from "../ops/create.js";
 import { type GeneratorOption, randn } from "../ops/random.js";
 import { cat } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
-import { expectPictures, inEval, labelsOf, scoreOf, slopeOf } from "./common.js";
+import { expectPictures, labelsOf, scoreOf, slopeOf } from "./common.js";
 
 /** Options of occlusion(). */
 export interface OcclusionOptions {

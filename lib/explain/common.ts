@@ -2,22 +2,11 @@
 import { grad } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { enableGrad } from "../graph.js";
-import type { Layer, Module } from "../nn/module.js";
+import type { Layer } from "../nn/module.js";
 import { checkIndices } from "../ops/common.js";
 import { tensor } from "../ops/create.js";
 import { gather } from "../ops/gather.js";
 import type { Tensor } from "../tensor.js";
-
-/** Runs `fn` with the model in eval mode and gives each module its own mode back. */
-export function inEval<T>(model: Module, fn: () => T): T {
-  const modes = model.modules().map((m) => [m, m.training] as const);
-  model.eval();
-  try {
-    return fn();
-  } finally {
-    for (const [m, training] of modes) m.training = training;
-  }
-}
 
 /** A label for each picture of x: int32 [n]. */
 export function labelsOf(op: string, x: Tensor, labels: Tensor | number): Tensor {

@@ -5,6 +5,7 @@
 import { grad } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { enableGrad, noGrad } from "../graph.js";
+import { inEval } from "../nn/inEval.js";
 import type { Layer, Module } from "../nn/module.js";
 import { where } from "../ops/arithmetic.js";
 import { tensor } from "../ops/create.js";
@@ -12,7 +13,7 @@ import { interpolate } from "../ops/interpolate.js";
 import { crossEntropy } from "../ops/losses/classes.js";
 import { type GeneratorOption, rand, randint, randn } from "../ops/random.js";
 import type { Tensor } from "../tensor.js";
-import { expectPictures, inEval, labelsOf, scoreOf, scoresOf, slopeOf } from "./common.js";
+import { expectPictures, labelsOf, scoreOf, scoresOf, slopeOf } from "./common.js";
 
 /**
  * How much each pixel moves the score of its picture's class: the largest |d score / d pixel| over the channels (Simonyan,

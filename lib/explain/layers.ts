@@ -3,11 +3,11 @@
  */
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
+import { inEval } from "../nn/inEval.js";
 import type { Layer, Module } from "../nn/module.js";
 import { where } from "../ops/arithmetic.js";
 import { eye } from "../ops/create.js";
 import type { Tensor } from "../tensor.js";
-import { inEval } from "./common.js";
 
 /** Each picture scaled so that its least value is 0 and its largest 1 (all 0 where they are one): [n, ...] */
 export function scaledToUnit(x: Tensor): Tensor {

@@ -42,6 +42,14 @@ export function rotary(x: Tensor, { base = 10_000, start = 0 }: RotaryOptions = 
   return cat([a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))], -1);
 }
 
+/** Throws where heads of `width` features, named `name`, have an odd number each: rotary() turns pairs. */
+export function evenHeads(model: string, name: string, width: number, heads: number): void {
+  if ((width / heads) % 2 === 0) return;
+  throw new RangeError(
+    `${model}: expected an even number of features a head for rotary positions, got ${width / heads} (${name} ${width}, heads ${heads}); take ${name} ${width + heads}, or no rotary positions`,
+  );
+}
+
 /** t / base^(i / half) for positions t and pairs i: [t, half], float64. */
 function anglesOf(t: number, half: number, base: number, start = 0): Tensor {
   const rates = arange(0, half, 1, { dtype: "float64" })
@@ -75,7 +83,7 @@ export interface MultiHeadAttentionOptions {
   kvDim?: number;
   /** Whether the four layers have a bias. Default true. */
   bias?: boolean;
-  /** Turns queries and keys by their positions. Default false. */
+  /** Turns queries and keys by their positions; embedDim / heads must be even. Default false. */
   rotary?: boolean | RotaryOptions;
 }
 
@@ -99,7 +107,7 @@ export interface AttendOptions {
  * Attention in `heads` subspaces at once (Vaswani et al. 2017):
  * out(concat of softmax(q k^T / sqrt(d / heads)) v), with q = query(x), k = key(y), v = value(y).
  *
- * @throws RangeError where the heads do not divide embedDim
+ * @throws RangeError where the heads do not divide embedDim, or have an odd number of features to turn
  * @example
  * const attention = new models.MultiHeadAttention(16, 4);
  * const x = randn([2, 5, 16]);
@@ -130,6 +138,7 @@ export class MultiHeadAttention extends Module {
     for (const [name, n] of Object.entries({ embedDim, heads, kvDim })) wholeNumber("MultiHeadAttention", name, n);
     if (embedDim % heads !== 0)
       throw new RangeError(`MultiHeadAttention: expected heads that divide embedDim ${embedDim}, got ${heads}`);
+    if (rotary) evenHeads("MultiHeadAttention", "embedDim", embedDim, heads);
     this.query = new Linear(embedDim, embedDim, { bias });
     this.key = new Linear(kvDim, embedDim, { bias });
     this.value = new Linear(kvDim, embedDim, { bias });

@@ -7,9 +7,12 @@
  * With `spatial` the code keeps its places, [n, latent, s / 2^stages, s / 2^stages]: what latent diffusion wants.
  */
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
+import { scope } from "../memory.js";
 import { Flatten, ReLU, Unflatten } from "../nn/activation.js";
 import { Sequential } from "../nn/container.js";
 import { Conv2d, ConvTranspose2d } from "../nn/conv.js";
+import { inEval } from "../nn/inEval.js";
 import { Linear } from "../nn/linear.js";
 import { type Layer, Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/norm.js";
@@ -136,6 +139,23 @@ export class Autoencoder extends Coder {
   }
 }
 
+/** How the pixels of a picture are taken: see VaeOptions. */
+export type Likelihood = "bernoulli" | "gaussian";
+
+/** Options of VAE. */
+export interface VaeOptions extends AutoencoderOptions {
+  /**
+   * "bernoulli": pictures in [0, 1], cross-entropy of pixels, and samples go through a sigmoid; "gaussian": pictures of any
+   * range, half the square error, and samples are as they are decoded. Default "bernoulli".
+   */
+  likelihood?: Likelihood;
+}
+
+function likelihoodOf(op: string, likelihood: Likelihood): Likelihood {
+  if (likelihood === "bernoulli" || likelihood === "gaussian") return likelihood;
+  throw new RangeError(`${op}: expected likelihood to be "bernoulli" or "gaussian", got ${JSON.stringify(likelihood)}`);
+}
+
 /** What VAE.forward() gives. */
 export interface VaeOutput {
   /** Pictures made again, before any sigmoid. */
@@ -160,13 +180,14 @@ export interface VaeLoss {
 export interface VaeLossOptions extends GeneratorOption {
   /** Weight of the divergence (Higgins et al., "beta-VAE", 2017). Default 1. */
   beta?: number;
-  /** "bernoulli": pictures in [0, 1], cross-entropy of pixels; "gaussian": half the square error. Default "bernoulli". */
-  likelihood?: "bernoulli" | "gaussian";
+  /** Another one than the model's, to compare: sample() keeps to the model's. Default the model's. */
+  likelihood?: Likelihood;
 }
 
 /**
  * The variational autoencoder (Kingma & Welling 2013): codes are drawn, and kept near a standard normal distribution.
  *
+ * @throws RangeError for another likelihood, or an imageSize that 2^stages does not divide
  * @example
  * const model = new models.VAE({ imageSize: 8, width: 4, latent: 3 });
  * const { loss } = model.loss(rand([2, 1, 8, 8]));
@@ -174,9 +195,13 @@ export interface VaeLossOptions extends GeneratorOption {
  * const pictures = model.sample(4); // [4, 1, 8, 8] in [0, 1]
  */
 export class VAE extends Coder {
+  /** How pixels are taken, by loss(), sample() and diffusion.LatentDiffusion. */
+  readonly likelihood: Likelihood;
+
   /** Random weights, from the default generator. */
-  constructor(options: AutoencoderOptions = {}) {
+  constructor({ likelihood = "bernoulli", ...options }: VaeOptions = {}) {
     super(configOf("VAE", options), 2);
+    this.likelihood = likelihoodOf("VAE", likelihood);
   }
 
   /** Mean and logarithm of the variance of the pictures' codes. */
@@ -209,7 +234,8 @@ export class VAE extends Coder {
   }
 
   /** Minus the evidence's lower bound in nats a picture, and its two parts: all means over the batch. */
-  loss(x: Tensor, { beta = 1, likelihood = "bernoulli", generator }: VaeLossOptions = {}): VaeLoss {
+  loss(x: Tensor, { beta = 1, likelihood = this.likelihood, generator }: VaeLossOptions = {}): VaeLoss {
+    likelihoodOf("VAE.loss", likelihood);
     const { y, mean, logVariance } = this.forward(x, generator ? { generator } : {});
     const n = x.shape[0]!;
     const error =
@@ -224,11 +250,18 @@ export class VAE extends Coder {
     return { loss: reconstruction.add(divergence.mul(beta)), reconstruction, divergence };
   }
 
-  /** `n` pictures of codes from the standard normal distribution, through the sigmoid. */
+  /**
+   * `n` pictures of codes from the standard normal distribution, in eval mode and without gradient: in [0, 1] with the
+   * likelihood "bernoulli", as they are decoded with "gaussian".
+   */
   sample(n: number, options: GeneratorOption = {}): Tensor {
+    wholeNumber("VAE.sample", "n", n);
     const { latent, imageSize, stages, spatial } = this.options;
     const side = imageSize / 2 ** stages;
-    const z = randn(spatial ? [n, latent, side, side] : [n, latent], options);
-    return this.decode(z).sigmoid();
+    const drawn = () => {
+      const y = this.decode(randn(spatial ? [n, latent, side, side] : [n, latent], options));
+      return this.likelihood === "bernoulli" ? y.sigmoid() : y;
+    };
+    return inEval(this, () => noGrad(() => scope(drawn)));
   }
 }

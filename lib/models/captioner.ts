@@ -9,6 +9,8 @@
  */
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
+import { scope } from "../memory.js";
+import { inEval } from "../nn/inEval.js";
 import * as init from "../nn/init.js";
 import { Embedding, Linear } from "../nn/linear.js";
 import { Module } from "../nn/module.js";
@@ -273,25 +275,24 @@ export function greedyCaption(model: Captioner, features: Tensor, { length = 20 
   wholeNumber("greedyCaption", "length", length);
   const { pad, start, end } = model.tokens;
   const n = features.shape[0]!;
-  const modes = toEval(model);
-  try {
-    return noGrad(() => {
-      let state = model.begin(features);
-      let last = full([n], start, { dtype: "int32" });
-      let open = full([n], 1, { dtype: "int32" });
-      const said: Tensor[] = [];
-      for (let i = 0; i < length; i++) {
-        const step = model.next(state, last);
-        state = step.state;
-        last = step.scores.argmax(1).to("int32");
-        said.push(last.mul(open).add(open.neg().add(1).mul(pad)));
-        open = open.mul(last.notEqual(end).to("int32"));
-      }
-      return stack(said, 1);
-    });
-  } finally {
-    modes.restore();
-  }
+  return inEval(model, () =>
+    noGrad(() =>
+      scope(() => {
+        let state = model.begin(features);
+        let last = full([n], start, { dtype: "int32" });
+        let open = full([n], 1, { dtype: "int32" });
+        const said: Tensor[] = [];
+        for (let i = 0; i < length; i++) {
+          const step = model.next(state, last);
+          state = step.state;
+          last = step.scores.argmax(1).to("int32");
+          said.push(last.mul(open).add(open.neg().add(1).mul(pad)));
+          open = open.mul(last.notEqual(end).to("int32"));
+        }
+        return stack(said, 1);
+      }),
+    ),
+  );
 }
 
 /** Options of beamSearch(). */
@@ -324,15 +325,12 @@ export async function beamSearch(
 ): Promise<Caption[][]> {
   wholeNumber("beamSearch", "length", length);
   wholeNumber("beamSearch", "beams", beams);
-  const modes = toEval(model);
-  try {
+  return inEval(model, async () => {
     const all: Caption[][] = [];
     for (let i = 0; i < features.shape[0]!; i++)
       all.push(await searchOne(model, features.slice([i, i + 1]), { length, beams, lengthPenalty }));
     return all;
-  } finally {
-    modes.restore();
-  }
+  });
 }
 
 async function searchOne(
@@ -371,15 +369,4 @@ async function searchOne(
   }
   for (const { tokens, sum } of open) done.push({ tokens, logProbability: sum, score: score(sum, tokens.length) });
   return done.sort((a, b) => b.score - a.score).slice(0, beams);
-}
-
-/** Puts the model into eval mode; restore() brings each module's own back. */
-function toEval(model: Captioner): { restore(): void } {
-  const modes = model.modules().map((m) => [m, m.training] as const);
-  model.eval();
-  return {
-    restore: () => {
-      for (const [m, training] of modes) m.training = training;
-    },
-  };
 }

@@ -8,7 +8,10 @@
  *           belongs to both pictures (Yang et al., "Unified contrastive learning in image-text-label space", 2022)
  */
 import { expect, show } from "../errors.js";
+import { noGrad } from "../graph.js";
+import { scope } from "../memory.js";
 import { ModuleList } from "../nn/container.js";
+import { inEval } from "../nn/inEval.js";
 import * as init from "../nn/init.js";
 import { Embedding, Linear } from "../nn/linear.js";
 import { type Layer, Module } from "../nn/module.js";
@@ -61,6 +64,7 @@ class TextBlock extends Module {
 /**
  * Texts to vectors: a small transformer that looks both ways. Also conditions diffusion models on text.
  *
+ * @throws RangeError for heads that do not divide dim
  * @example
  * const encoder = new models.TextEncoder({ vocabulary: 12, dim: 8, heads: 2, layers: 1 });
  * const vectors = encoder.forward(tensor([[4, 5, 0], [6, 0, 0]], { dtype: "int32" })); // [2, 8]
@@ -84,6 +88,7 @@ export class TextEncoder extends Module {
     super();
     for (const [name, n] of Object.entries({ vocabulary, context, dim, layers, heads }))
       wholeNumber("TextEncoder", name, n);
+    if (dim % heads !== 0) throw new RangeError(`TextEncoder: expected heads that divide dim ${dim}, got ${heads}`);
     this.dim = dim;
     this.#pad = pad;
     this.#context = context;
@@ -218,9 +223,10 @@ export class CLIP extends Module {
     return { loss, logits };
   }
 
-  /** For each picture the class whose texts lie nearest: int32 [n]. `classTexts` [classes, ...], a text a class. */
+  /** For each picture the class whose text lies nearest, in eval mode: int32 [n]. `classTexts` [classes, ...], a text a class. */
   classify(pictures: Tensor, classTexts: Tensor): Tensor {
-    return this.encodeImage(pictures).matmul(this.encodeText(classTexts).t()).argmax(1);
+    const nearest = () => this.encodeImage(pictures).matmul(this.encodeText(classTexts).t()).argmax(1);
+    return inEval(this, () => noGrad(() => scope(nearest)));
   }
 }
 

@@ -142,6 +142,7 @@ export class DenseNet extends Module {
   readonly classifier: Linear;
   readonly #inChannels: number;
   readonly #smallest: number;
+  readonly #halvings: number;
 
   /** Random weights, from the default generator. */
   constructor({
@@ -157,6 +158,7 @@ export class DenseNet extends Module {
     for (const [name, value] of Object.entries({ growth, first, bottleneck })) wholeNumber("DenseNet", name, value);
     for (const layers of blocks) wholeNumber("DenseNet", "blocks", layers);
     this.#inChannels = inChannels;
+    this.#halvings = 2 ** (blocks.length - 1);
     this.#smallest = 2 ** (blocks.length + 1) - 3; // each halving rounds up but the transitions'
     const features = new Features(inChannels, { growth, blocks, first, bottleneck, dropout });
     this.features = features;
@@ -167,7 +169,9 @@ export class DenseNet extends Module {
 
   /** [n, c, h, w] to scores [n, classes] */
   forward(x: Tensor): Tensor {
-    expectPictures(this, x, this.#inChannels, this.#smallest);
+    expectPictures(this, x, this.#inChannels, this.#smallest, (side) =>
+      Math.floor(Math.ceil(side / 4) / this.#halvings),
+    );
     return this.classifier.forward(this.features.forward(x).mean([2, 3]));
   }
 }

@@ -24,7 +24,7 @@ import { split } from "../ops/join.js";
 import { rand } from "../ops/random.js";
 import { cat } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
-import { wholeNumber } from "./options.js";
+import { share, wholeNumber } from "./options.js";
 import { Attention, Mlp, PatchEmbed } from "./vit.js";
 
 const FREQUENCIES = 256; // of a time, half cosines and half sines
@@ -161,7 +161,7 @@ export interface DiTOptions {
   conditionDim?: number | null;
   /** Classes: the condition is a label int32 [n] instead. Default: none. */
   classes?: number | null;
-  /** Share of training samples whose condition is left out, for guidance without a classifier. Default 0.1. */
+  /** Share of training samples whose condition is left out, for guidance without a classifier, from 0 to 1. Default 0.1. */
   conditionDropout?: number;
 }
 
@@ -196,8 +196,8 @@ export const DIT_CONFIGS = Object.fromEntries(
 /**
  * The diffusion transformer (Peebles & Xie 2023), called as UNet is: noisy pictures or latents and times to predictions.
  *
- * @throws RangeError for a patch that does not divide imageSize, a dim that is no multiple of 4 and of heads, or both
- *   conditionDim and classes
+ * @throws RangeError for a patch that does not divide imageSize, a dim that is no multiple of 4 and of heads, both
+ *   conditionDim and classes, or a conditionDropout out of range
  * @example
  * const network = new models.DiT({ ...models.DIT_CONFIGS["DiT-Ti/2"], imageSize: 8, depth: 1, classes: 10 });
  * const t = full([2], 7, { dtype: "int32" });
@@ -241,6 +241,7 @@ export class DiT extends Module {
       wholeNumber("DiT", name, n);
     if (dim % 4 !== 0 || dim % heads !== 0)
       throw new RangeError(`DiT: expected a dim that is a multiple of 4 and of the heads, got ${dim} and ${heads}`);
+    share("DiT", "conditionDropout", options.conditionDropout);
     if (!(mlpRatio > 0)) throw new RangeError(`DiT: expected mlpRatio to be above 0, got ${mlpRatio}`);
     if (conditionDim !== null && classes !== null)
       throw new RangeError("DiT: expected conditionDim or classes, got both");

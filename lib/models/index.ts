@@ -11,9 +11,11 @@ export {
 export {
   Autoencoder,
   type AutoencoderOptions,
+  type Likelihood,
   VAE,
   type VaeLoss,
   type VaeLossOptions,
+  type VaeOptions,
   type VaeOutput,
 } from "./autoencoder.js";
 export {
@@ -60,7 +62,7 @@ export { MLPMixer, type MLPMixerOptions } from "./mixer.js";
 export { MLP, type MLPOptions } from "./mlp.js";
 export { MobileNetV2, type MobileNetV2Options } from "./mobilenet.js";
 export type { ModelOptions } from "./options.js";
-export { create, list, type ModelName } from "./registry.js";
+export { create, list, type ModelName, type ModelOf, type OptionsOf } from "./registry.js";
 export { CifarResNet, type CifarResNetOptions, ResNet, type ResNetOptions } from "./resnet.js";
 export { type NtXentOptions, ntXentLoss, SimCLR, type SimCLROptions } from "./simclr.js";
 export { SqueezeNet, type SqueezeNetOptions } from "./squeezenet.js";

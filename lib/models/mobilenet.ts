@@ -76,7 +76,7 @@ export interface MobileNetV2Options extends ModelOptions {
 /**
  * MobileNetV2 (Sandler et al. 2018): 3,504,872 parameters.
  *
- * @throws RangeError for a width multiplier that is not positive
+ * @throws RangeError for a width multiplier that is not positive, and in training for one picture of at most 32x32
  * @example
  * const model = new models.MobileNetV2({ classes: 10, widthMultiplier: 0.25 });
  * const scores = model.forward(zeros([2, 3, 32, 32])); // [2, 10]
@@ -119,7 +119,7 @@ export class MobileNetV2 extends Module {
 
   /** [n, c, h, w] to scores [n, classes] */
   forward(x: Tensor): Tensor {
-    expectPictures(this, x, this.#inChannels, 1);
+    expectPictures(this, x, this.#inChannels, 1, (side) => Math.ceil(side / 32));
     return this.classifier.forward(this.features.forward(x).mean([2, 3]));
   }
 }

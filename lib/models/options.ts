@@ -1,5 +1,6 @@
 /** @file What every model of the zoo is told about its pictures, and what their constructors share. */
 import type { Module } from "../nn/module.js";
+import { BatchNorm2d } from "../nn/norm.js";
 import type { Tensor } from "../tensor.js";
 
 /** Options of every model. */
@@ -42,13 +43,36 @@ export function wholeNumber(model: string, name: string, value: number, from = 1
   return value;
 }
 
-/** Throws a sentence where x is not [n, inChannels, h, w] with sides of at least `smallest`. */
-export function expectPictures(model: Module, x: Tensor, inChannels: number, smallest: number): void {
-  const [, c, h, w] = x.shape;
-  if (x.ndim === 4 && c === inChannels && h! >= smallest && w! >= smallest) return;
-  throw new RangeError(
-    `${model.constructor.name}: expected pictures [n,${inChannels},h,w] of at least ${smallest}x${smallest} pixels, got [${x.shape}]`,
-  );
+/** `value`, where it is a share from 0 to 1. */
+export function share(model: string, name: string, value: number): number {
+  if (!(value >= 0 && value <= 1)) throw new RangeError(`${model}: expected ${name} to be from 0 to 1, got ${value}`);
+  return value;
+}
+
+/**
+ * Throws a sentence where x is not [n, inChannels, h, w] with sides of at least `smallest`.
+ *
+ * @param last side of the maps that the last batch normalisation gets of a side of x: in training it takes means over them
+ *   and the batch, so one place of one picture is too little
+ */
+export function expectPictures(
+  model: Module,
+  x: Tensor,
+  inChannels: number,
+  smallest: number,
+  last?: (side: number) => number,
+): void {
+  const [n, c, h, w] = x.shape;
+  const name = model.constructor.name;
+  if (!(x.ndim === 4 && c === inChannels && h! >= smallest && w! >= smallest))
+    throw new RangeError(
+      `${name}: expected pictures [n,${inChannels},h,w] of at least ${smallest}x${smallest} pixels, got [${x.shape}]`,
+    );
+  const learns = () => model.modules().some((m) => m instanceof BatchNorm2d && m.training);
+  if (last && n === 1 && last(h!) * last(w!) === 1 && learns())
+    throw new RangeError(
+      `${name}: expected two pictures or more in training, for batch normalisation over 1x1 places, got [${x.shape}]; call eval() to score one, or take larger pictures`,
+    );
 }
 
 /** Sets `module[name] = child` for names that a loop makes. */

@@ -202,7 +202,7 @@ export class ResNet extends Module {
 
   /** The maps of the last stage: [n, c, h, w] to [n, 8 width (32 width), h / 32, w / 32] */
   features(x: Tensor): Tensor {
-    expectPictures(this, x, this.conv1.inChannels, 1);
+    expectPictures(this, x, this.conv1.inChannels, 1, (side) => Math.ceil(side / (this.maxpool ? 32 : 8)));
     const stem = this.bn1.forward(this.conv1.forward(x), { activation: "relu" });
     const pooled = this.maxpool ? this.maxpool.forward(stem) : stem;
     return this.layer4.forward(this.layer3.forward(this.layer2.forward(this.layer1.forward(pooled))));
@@ -290,7 +290,7 @@ export class CifarResNet extends Module {
 
   /** The maps of the last stage: [n, c, h, w] to [n, 4 width, h / 4, w / 4] */
   features(x: Tensor): Tensor {
-    expectPictures(this, x, this.conv1.inChannels, 1);
+    expectPictures(this, x, this.conv1.inChannels, 1, (side) => Math.ceil(side / 4));
     const stem = this.bn1.forward(this.conv1.forward(x), { activation: "relu" });
     return this.layer3.forward(this.layer2.forward(this.layer1.forward(stem)));
   }

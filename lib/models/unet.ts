@@ -27,7 +27,7 @@ import { split, unbind } from "../ops/join.js";
 import { rand } from "../ops/random.js";
 import { cat } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
-import { wholeNumber } from "./options.js";
+import { share, wholeNumber } from "./options.js";
 
 type Layout = "ddpm" | "cs231n";
 
@@ -146,23 +146,23 @@ const upsample = (from: number, to: number, mode: "nearest" | "bilinear"): Seque
 
 /** Options of UNet. */
 export interface UNetOptions {
-  /** Channels of the first level, a multiple of 8. Default 64. */
+  /** Channels of the first level: a multiple of `groups` in the layout "ddpm", and even. Default 64. */
   dim?: number;
   /** Channels of the pictures. Default 3. */
   channels?: number;
   /** Channels of the prediction. Default those of the pictures. */
   outChannels?: number;
-  /** Channels of the levels, times dim. Default [1, 2, 4, 8]. */
+  /** Channels of the levels, times dim; one level or more. Default [1, 2, 4, 8]. */
   dimMults?: readonly number[];
   /** Features of a condition: a vector [n, conditionDim]. Default: none. */
   conditionDim?: number | null;
   /** Classes: the condition is a label int32 [n] instead. Default: none. */
   classes?: number | null;
-  /** Share of training samples whose condition is left out, for guidance without a classifier. Default 0.1. */
+  /** Share of training samples whose condition is left out, for guidance without a classifier, from 0 to 1. Default 0.1. */
   conditionDropout?: number;
   /** Default "ddpm". */
   layout?: Layout;
-  /** Groups of the group normalisations. Default 8. */
+  /** Groups of the group normalisations in the layout "ddpm". Default 8. */
   groups?: number;
   /** Heads of the attention, 32 features each. Default 4. */
   heads?: number;
@@ -173,7 +173,8 @@ export interface UNetOptions {
 /**
  * The network of a diffusion model: noisy pictures and times to predictions.
  *
- * @throws RangeError for both conditionDim and classes, and in forward for sides that the levels do not halve evenly
+ * @throws RangeError for both conditionDim and classes, no levels, a dim that groups do not divide, or a conditionDropout
+ *   out of range; ShapeError in forward for sides that the levels do not halve evenly
  * @example
  * const network = new models.UNet({ dim: 8, channels: 1, dimMults: [1, 2], classes: 10 });
  * const t = full([2], 7, { dtype: "int32" });
@@ -224,10 +225,17 @@ export class UNet extends Module {
     };
     const { dim, channels, outChannels, dimMults, conditionDim, classes, layout, groups, heads, dropout } = options;
     for (const [name, n] of Object.entries({ dim, channels, outChannels, groups, heads })) wholeNumber("UNet", name, n);
+    if (dimMults.length === 0)
+      throw new RangeError("UNet: expected dimMults of one level or more, such as [1, 2, 4, 8], got []");
     for (const m of dimMults) wholeNumber("UNet", "dimMults", m);
+    share("UNet", "conditionDropout", options.conditionDropout);
     if (layout !== "ddpm" && layout !== "cs231n")
       throw new RangeError(`UNet: expected layout to be "ddpm" or "cs231n", got ${JSON.stringify(layout)}`);
     if (dim % 2 !== 0) throw new RangeError(`UNet: expected an even dim, got ${dim}`);
+    if (layout === "ddpm" && dim % groups !== 0)
+      throw new RangeError(
+        `UNet: expected a dim that is a multiple of the ${groups} groups, got ${dim}; take dim ${Math.ceil(dim / groups) * groups}, or other groups`,
+      );
     if (conditionDim !== null && classes !== null)
       throw new RangeError("UNet: expected conditionDim or classes, got both");
     this.options = options;

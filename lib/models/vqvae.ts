@@ -128,8 +128,8 @@ export class VectorQuantizer extends Module {
   }
 }
 
-/** Options of VQVAE. */
-export interface VQVAEOptions extends Omit<AutoencoderOptions, "spatial">, QuantizerOptions {
+/** Options of VQVAE, which takes pictures of any size that 2^stages divides. */
+export interface VQVAEOptions extends Omit<AutoencoderOptions, "imageSize" | "spatial">, QuantizerOptions {
   /** Rows of the table. Default 512. */
   codes?: number;
 }
@@ -148,7 +148,7 @@ export interface VqvaeOutput {
  * The autoencoder whose codes are rows of a table (van den Oord et al. 2017).
  *
  * @example
- * const model = new models.VQVAE({ imageSize: 8, width: 4, latent: 4, codes: 16 });
+ * const model = new models.VQVAE({ width: 4, latent: 4, codes: 16 });
  * const { y, ids, loss } = model.forward(zeros([2, 1, 8, 8])); // ids [2, 2, 2]
  */
 export class VQVAE extends Module {

@@ -120,7 +120,7 @@ export class WideResNet extends Module {
 
   /** [n, c, h, w] to scores [n, classes] */
   forward(x: Tensor): Tensor {
-    expectPictures(this, x, this.conv1.inChannels, 1);
+    expectPictures(this, x, this.conv1.inChannels, 1, (side) => Math.ceil(side / 4));
     const y = this.block3.forward(this.block2.forward(this.block1.forward(this.conv1.forward(x))));
     return this.fc.forward(this.bn1.forward(y, { activation: "relu" }).mean([2, 3]));
   }

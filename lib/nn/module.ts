@@ -364,7 +364,8 @@ export abstract class Module {
    * "all" behind attention, means over the picture and the like) and memory. Runs forward once on zeros, in eval mode,
    * and leaves the module as it was. In shapesOnly() nothing is computed.
    *
-   * @param inputShape with the batch: [1, 3, 32, 32]
+   * @param inputShape with the batch: [1, 3, 32, 32]; or the inputs themselves, where forward takes others than one of
+   *   floats: the receptive field is that in the first of four dimensions
    * @example
    * const text = new nn.Sequential(new nn.Linear(4, 8), new nn.ReLU()).summary([1, 4]);
    */

@@ -1,6 +1,6 @@
 /**
  * The table of Module.summary(): one forward on zeros, watched by hooks on every module and by an observer of kernels, which
- * counts FLOPs and the bytes of results and follows receptive fields (receptive.ts).
+ * counts FLOPs and the bytes of results and follows receptive fields (receptive.ts) of the first picture among the inputs.
  */
 
 import { show } from "../errors.js";
@@ -9,6 +9,7 @@ import { scope } from "../memory.js";
 import { type Argument, bindKernels, type DType, observers } from "../native.js";
 import { zeros } from "../ops/create.js";
 import { checkShape, type Storage, Tensor } from "../tensor.js";
+import { inEval } from "./inEval.js";
 import type { Module } from "./module.js";
 import { ReceptiveFields, resultsOf } from "./receptive.js";
 
@@ -74,8 +75,14 @@ function counting(known: readonly Tensor[], fn: (counted: Counted) => void): voi
   }
 }
 
-const tensorsOf = (value: unknown): Tensor[] =>
-  value instanceof Tensor ? [value] : Array.isArray(value) ? value.flatMap(tensorsOf) : [];
+/** Of a result: alone, in arrays or in plain objects, as models.VAE answers. */
+const tensorsOf = (value: unknown): Tensor[] => {
+  if (value instanceof Tensor) return [value];
+  if (typeof value !== "object" || value === null) return [];
+  return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype
+    ? Object.values(value).flatMap(tensorsOf)
+    : [];
+};
 const bytesOf = (tensors: readonly Tensor[]): number => tensors.reduce((n, t) => n + t.bytes, 0);
 const sizeOf = (tensors: readonly Tensor[]): number => tensors.reduce((n, t) => n + t.size, 0);
 
@@ -102,7 +109,6 @@ export function summarize(
   const parameters = root.parameters();
   const given = inputShape.length > 0 && inputShape.every((x) => x instanceof Tensor);
   if (!given) checkShape("summary", inputShape as readonly number[]);
-  const modes = named.map(([, m]) => m.training);
   const rows = new Map<Module, Row>();
   let inputBytes = 0;
   let flops = 0;
@@ -142,24 +148,21 @@ export function summarize(
           }),
         );
       }
-      root.eval();
-      scope(() =>
+      const run = () =>
         noGrad(() => {
           const inputs = given
             ? (inputShape as readonly Tensor[])
             : [zeros(inputShape as readonly number[], { dtype: dtype ?? parameters[0]?.dtype ?? "float32" })];
           inputBytes = bytesOf(inputs);
           counted.bytes = 0;
-          if (inputs.length === 1 && inputs[0]!.ndim === 4) counted.fields = new ReceptiveFields(inputs[0]!);
+          const picture = inputs.find((x) => x.ndim === 4);
+          if (picture) counted.fields = new ReceptiveFields(picture);
           (root.forward as (...x: readonly Tensor[]) => unknown)(...inputs);
-        }),
-      );
+        });
+      inEval(root, () => scope(run));
       ({ flops, bytes: activations } = counted);
     } finally {
       for (const remove of undo) remove();
-      named.forEach(([, m], i) => {
-        m.training = modes[i]!;
-      });
     }
   });
 

@@ -124,7 +124,7 @@ describe("VectorQuantizer", () => {
 
   test("VQVAE learns bars through its table", () => {
     manualSeed(5);
-    const model = new models.VQVAE({ ...small, latent: 4, codes: 16, decay: 0.9 });
+    const model = new models.VQVAE({ width: 8, latent: 4, codes: 16, decay: 0.9 });
     const x = bars();
     const optimizer = new optim.Adam(model.parameters(), { lr: 1e-2 });
     const loss = () => {

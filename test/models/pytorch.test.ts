@@ -1,6 +1,6 @@
 /** @file The zoo against PyTorch and torchvision: scores, gradients and running statistics (fixtures/models/make.py). */
 import { readFileSync } from "node:fs";
-import { models, nn, noGrad, type Tensor, tensor } from "napier";
+import { cat, models, nn, noGrad, type Tensor, tensor } from "napier";
 import { describe, expect, test } from "vitest";
 import { even, fill, mix } from "./formula.js";
 
@@ -12,43 +12,65 @@ interface Golden {
   samples: [key: string, element: number, value: number][];
 }
 
-/** Pictures alone, as the fixtures have it: times and conditions are fixed. */
-class Fixed extends nn.Module {
+/** Pictures alone to scores alone, as the fixtures have it: what else forward takes is fixed. Keys are the network's. */
+class Fixed<N extends nn.Module> extends nn.Module {
   constructor(
-    readonly network: models.UNet | models.DiT,
-    readonly time: (i: number) => number,
-    readonly condition: (n: number, x: Tensor) => Tensor,
+    readonly network: N,
+    readonly run: (network: N, x: Tensor) => Tensor,
   ) {
     super();
   }
   forward(x: Tensor): Tensor {
-    const n = x.shape[0]!;
-    const t = tensor(Float64Array.from({ length: n }, (_, i) => this.time(i)));
-    return this.network.forward(x, t, this.condition(n, x));
+    return this.run(this.network, x);
   }
   override namedParameters(): [string, nn.Parameter][] {
     return this.network.namedParameters();
   }
   override stateDict(): nn.StateDict {
-    return this.network.stateDict();
+    const all = Object.entries(this.network.stateDict());
+    const masked = this.network instanceof models.MaskedAutoencoder; // whose positions are as they are made
+    return Object.fromEntries(all.filter(([key]) => !(masked && key.endsWith("pos_embed"))));
   }
   override loadStateDict(state: Record<string, Tensor>): nn.LoadResult {
-    return this.network.loadStateDict(state);
+    return this.network.loadStateDict({ ...this.network.stateDict(), ...state });
   }
 }
+
+type Denoiser = models.UNet | models.DiT;
+const denoising = (network: Denoiser, time: (i: number) => number, condition: (n: number, x: Tensor) => Tensor) =>
+  new Fixed(network, (m, x) => {
+    const n = x.shape[0]!;
+    const t = tensor(Float64Array.from({ length: n }, (_, i) => time(i)));
+    return m.forward(x, t, condition(n, x));
+  });
+/** The mean code's pictures, mean and logarithm of the variance, side by side. */
+const vae = (options: models.VaeOptions) =>
+  new Fixed(new models.VAE({ imageSize: 8, width: 4, ...options }), (m, x) => {
+    const { mean, logVariance } = m.encode(x);
+    return cat(
+      [m.decode(mean), mean, logVariance].map((t) => t.flatten(1)),
+      1,
+    );
+  });
+/** Predictions of patches, of which a formula tells the order. */
+const mae = (options: models.MaskedAutoencoderOptions) =>
+  new Fixed(new models.MaskedAutoencoder(options), (m, x) => {
+    const order = tensor(even("order", 32), [2, 16]);
+    return m.forward(x, { order }).prediction;
+  });
 
 const vectors = (width: number) => (n: number, x: Tensor) =>
   tensor(even("condition", width * n), [n, width], { dtype: x.dtype });
 const labels = () => tensor(Int32Array.from([2, 0]));
 const plain = { conditionDropout: 0 } as const;
 const unet = (layout: "ddpm" | "cs231n") =>
-  new Fixed(
+  denoising(
     new models.UNet({ ...plain, dim: 16, dimMults: [1, 2], channels: 2, conditionDim: 6, layout, dropout: 0 }),
     (i) => 13 * i + 5,
     vectors(6),
   );
 const dit = (options: models.DiTOptions, condition: (n: number, x: Tensor) => Tensor) =>
-  new Fixed(
+  denoising(
     new models.DiT({ ...plain, ...options, outChannels: 2 * options.channels! }),
     (i) => [5, 618][i]!,
     condition,
@@ -75,6 +97,19 @@ const CASES: Record<string, () => nn.Layer> = {
   gpt: () => new models.GPT({ vocabulary: 11, context: 8, dim: 24, layers: 2, heads: 3, bias: true }),
   unet: () => unet("ddpm"),
   unet_cs231n: () => unet("cs231n"),
+  unet_labels: () =>
+    denoising(
+      new models.UNet({ ...plain, dim: 8, dimMults: [1, 1, 2, 2], channels: 2, classes: 3 }),
+      (i) => 13 * i + 5,
+      labels,
+    ),
+  vae: () => vae({ latent: 3 }),
+  vae_spatial: () => vae({ latent: 2, spatial: true }),
+  mae: () =>
+    mae({
+      ...{ imageSize: 8, patch: 2, dim: 16, depth: 2, heads: 2 },
+      ...{ decoderDim: 8, decoderDepth: 1, decoderHeads: 2 },
+    }),
   dit_labels: () => dit({ imageSize: 8, patch: 2, channels: 3, dim: 24, depth: 2, heads: 3, classes: 3 }, labels),
   dit_vectors: () =>
     dit({ imageSize: 6, patch: 1, channels: 2, dim: 16, depth: 1, heads: 2, conditionDim: 5 }, vectors(5)),

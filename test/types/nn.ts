@@ -31,6 +31,8 @@ export async function right(x: Tensor) {
   });
   const initialised = nn.init.kaimingNormal_(model.scale, { nonlinearity: "relu" });
   const made = models.create("mlp", { classes: 3 });
+  const vit = models.create("vit_tiny", { imageSize: 32, patch: 4, depth: 2 });
+  const any = models.create("mlp" as models.ModelName, { classes: 3, inChannels: 1 });
   asserts<
     [
       Expect<Equal<typeof distance, Tensor>>,
@@ -49,7 +51,10 @@ export async function right(x: Tensor) {
       Expect<Equal<ReturnType<typeof model.train>, Siamese>>,
       Expect<Equal<ReturnType<typeof model.namedParameters>, [string, nn.Parameter][]>>,
       Expect<Equal<ReturnType<typeof model.stateDict>, Record<string, Tensor>>>,
-      Expect<Equal<ReturnType<typeof made.forward>, Tensor>>,
+      Expect<Equal<typeof made, models.MLP>>,
+      Expect<Equal<typeof vit, models.VisionTransformer>>,
+      Expect<Equal<ReturnType<typeof any.forward>, Tensor>>,
+      Expect<Equal<models.OptionsOf<"densenet121">, Omit<models.DenseNetOptions, "blocks">>>,
     ]
   >();
 }
@@ -140,6 +145,10 @@ export async function wrong(x: Tensor, some: nn.Module) {
   models.create("mpl");
   // @ts-expect-error: misspelt
   models.create("mlp", { numClasses: 10 });
+  // @ts-expect-error: another model's option
+  models.create("convnet", { patch: 4 });
+  // @ts-expect-error: the width makes the name
+  models.create("vit_tiny", { dim: 8 });
   // @ts-expect-error: only the MLP has hidden units
   new models.ConvNet({ hidden: 10 });
 }
