@@ -50,6 +50,7 @@ export {
   DcganDiscriminator,
   DcganGenerator,
   GanDiscriminator,
+  type GanDiscriminatorOptions,
   GanGenerator,
   type GanOptions,
 } from "./gan.js";
