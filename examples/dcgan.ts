@@ -3,26 +3,28 @@
  * a running average of the generator for the samples. A classifier that was trained on the real pictures judges 2,000
  * samples: how sure it is, how they spread over the classes, and at each tenth of the run the Fréchet distance of its
  * features to those of the test pictures. Some ten minutes on two cores; both networks are
- * kept in runs/dcgan. Without data digits are drawn, for seconds.
+ * kept in runs/dcgan, where --resume goes on from the last tenth. Without data digits are drawn, for seconds.
  *
  *     noise 64 -> Linear 256 -> Linear 512 -> Linear -> [96,7,7] -> 4x4 s2 up -> [48,14,14] -> 4x4 s2 up -> tanh -> [1,28,28]
  *     [1,28,28] -> 4x4 s2 -> [48,14,14] -> 4x4 s2 -> [96,7,7] -> Linear -> score
  *
- *     npm run example -- dcgan --data DIR
+ *     npm run example -- dcgan --data DIR [--resume]
  */
-import { mkdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { cat, data, io, manualSeed, metrics, nn, optim, scope, type Tensor, train } from "napier";
 import { firstPictures, pictures28, trainJudge } from "./shared/judge.js";
 import { percent, printTable, saveResult } from "./shared/pictures.js";
 
 const seed = 231;
-const { values } = parseArgs({ options: { data: { type: "string" } } });
+const { values } = parseArgs({ options: { data: { type: "string" }, resume: { type: "boolean", default: false } } });
 const sets = await pictures28(values.data);
 const real = values.data !== undefined;
 const [steps, count] = real ? [7000, 2000] : [40, 500];
 const [noiseDim, width, batchSize, ema] = [64, 48, 64, real ? 0.998 : 0.9];
 const [lr, marks] = [1e-3, 10];
+const logEvery = steps / marks;
 const judge = await trainJudge(sets);
 
 // Kinds of clothes lie apart, noise does not: hidden layers let the generator pull it apart.
@@ -58,24 +60,32 @@ const parametersOf = (m: nn.Module) => m.parameters().reduce((n, p) => n + p.siz
 const parameters = { generator: parametersOf(generator), discriminator: parametersOf(discriminator) };
 console.log(`${parameters.generator} and ${parameters.discriminator} parameters, ${steps} steps`);
 
-// Both rates fall along a cosine, in ten steps.
+/** Both rates fall along a cosine, by tenths of the run. */
+class ByTenths extends optim.CosineAnnealingLR {
+  protected override rate(base: number, step: number): number {
+    return super.rate(base, Math.floor(step / logEvery));
+  }
+}
 const optimizers = [generator, discriminator].map((network) => train.ganOptimizer(network, { lr })) as [
   optim.Adam,
   optim.Adam,
 ];
-const schedules = optimizers.map(
-  (optimizer) => new optim.CosineAnnealingLR(optimizer, { tMax: marks, etaMin: lr / 20 }),
-);
+const schedules = optimizers.map((optimizer) => new ByTenths(optimizer, { tMax: marks, etaMin: lr / 20 }));
 const trainer = new train.GanTrainer(generator, discriminator, {
   noiseDim,
   ema,
   generatorOptimizer: optimizers[0],
   discriminatorOptimizer: optimizers[1],
+  generatorSchedule: schedules[0],
+  discriminatorSchedule: schedules[1],
 });
 /** By noise in [-spread, spread). */
-const samples = (spread = 1) => {
-  const rounds = Array.from({ length: count / 500 }, () => train.sampleNoise(500, noiseDim).mul(spread));
-  return scope(() => cat(rounds.map((noise) => trainer.sample(500, null, { noise }))));
+const samples = async (spread = 1) => {
+  const round = () => train.sampleNoise(500, noiseDim).mul(spread);
+  const noise = scope(() => cat(Array.from({ length: count / 500 }, round)));
+  const x = await trainer.sample(count, { noise, batchSize: 500 });
+  noise.free();
+  return x;
 };
 const [test] = await firstPictures(sets, sets.test, real ? 5000 : 1000);
 const truth = judge.features(test);
@@ -93,39 +103,47 @@ const loader = new data.DataLoader(sets.train, {
   dropLast: true,
   transform: sets.scale,
 });
+const folder = real ? "runs/dcgan" : "runs/dcgan-glyphs";
+await mkdir(folder, { recursive: true });
+const measuredPath = `${folder}/measured.json`;
 const frechet: { step: number; distance: number; confidence: number }[] = [];
-let seconds = 0;
-for await (const event of trainer.fit(loader, { steps, logEvery: steps / marks })) {
-  seconds += (batchSize * (steps / marks)) / event.samplesPerSecond;
-  const x = samples();
+const measure = async () => {
+  const x = await samples();
   const distance = await distanceOf(x);
   const { confidence } = await judge.census(x);
   x.free();
-  frechet.push({ step: event.step, distance, confidence });
-  console.log(
-    `  step ${event.step}: losses ${event.discriminatorLoss.toFixed(2)} and ${event.generatorLoss.toFixed(2)}, ` +
-      `Fréchet distance ${distance.toFixed(1)}, confidence ${percent(confidence)}, ${event.samplesPerSecond.toFixed(0)} pictures a second`,
-  );
+  frechet.push({ step: trainer.step, distance, confidence });
+  await io.writeFileAtomic(measuredPath, new TextEncoder().encode(JSON.stringify(frechet)));
+  console.log(`  step ${trainer.step}: Fréchet distance ${distance.toFixed(1)}, confidence ${percent(confidence)}`);
+};
+
+const checkpoint = `${folder}/last.safetensors`;
+if (values.resume && existsSync(checkpoint)) {
+  // Takes the checkpoint over, without a step; its samples are drawn again, so that all that follows has the same bits.
+  for await (const _ of trainer.fit(loader, { steps: 1, resume: checkpoint }));
+  const measured: typeof frechet = existsSync(measuredPath) ? JSON.parse(await readFile(measuredPath, "utf8")) : [];
+  frechet.push(...measured.filter(({ step }) => step < trainer.step));
+  await measure();
+}
+for await (const event of trainer.fit(loader, { steps, logEvery, out: folder })) {
+  const losses = `${event.discriminatorLoss.toFixed(2)} and ${event.generatorLoss.toFixed(2)}`;
+  console.log(`  step ${event.step}: losses ${losses}, ${event.samplesPerSecond.toFixed(0)} pictures a second`);
   if (event.notice) console.log(`  ${event.notice}`);
-  for (const schedule of schedules) schedule.step();
+  await measure();
 }
 
-const folder = real ? "runs/dcgan" : "runs/dcgan-glyphs";
-await mkdir(folder, { recursive: true });
 await io.save(`${folder}/discriminator.safetensors`, discriminator.stateDict());
-trainer.ema!.apply();
-await io.save(`${folder}/generator.safetensors`, generator.stateDict());
-trainer.ema!.restore();
+await trainer.averaged((network) => io.save(`${folder}/generator.safetensors`, network.stateDict()));
 
 // Noise of less spread, as BigGAN truncates its own for surer samples (Brock et al. 2018): here they are less sure.
 const truncated = [];
 for (const spread of [0.8, 0.6]) {
-  const x = samples(spread);
+  const x = await samples(spread);
   const { confidence, shares } = await judge.census(x);
   truncated.push({ spread, confidence, leastShare: Math.min(...shares), frechet: await distanceOf(x) });
   x.free();
 }
-const x = samples();
+const x = await samples();
 const { confidence, shares } = await judge.census(x);
 const { confidence: realConfidence } = await judge.census(test);
 printTable(
@@ -133,7 +151,7 @@ printTable(
   sets.classes.map((name, i) => [name, percent(shares[i]!)]),
 );
 console.log(
-  `mean top confidence ${percent(confidence)} (test pictures: ${percent(realConfidence)}), ${seconds.toFixed(0)} s in training`,
+  `mean top confidence ${percent(confidence)} (test pictures: ${percent(realConfidence)}), ${trainer.seconds.toFixed(0)} s in training`,
 );
 printTable(
   ["spread of the noise", "confidence", "least share", "Fréchet distance"],
@@ -151,5 +169,5 @@ await saveResult("dcgan", sets.name, {
   shares: Object.fromEntries(sets.classes.map((name, i) => [name, shares[i]!])),
   frechet,
   truncated,
-  trainingSeconds: seconds,
+  trainingSeconds: trainer.seconds,
 });

@@ -7,7 +7,8 @@
  *       noise -> Linear(1024) -> ReLU -> BN -> Linear(128 x s/4 x s/4) -> ReLU -> BN -> two transposed 4x4 s2, the last with tanh
  *       Conv 5x5 (32) -> leaky ReLU -> MaxPool 2 -> Conv 5x5 (64) -> leaky ReLU -> MaxPool 2 -> Linear -> leaky ReLU -> 1
  *
- * With `classes` a label is embedded and stands beside the noise, and as a further channel beside the picture.
+ * With `classes` a label is embedded and stands beside the noise, and as a further channel beside the picture. With
+ * `spectralNorm` each layer of a discriminator is divided by its largest singular value (Miyato et al. 2018).
  */
 import { expect, show } from "../errors.js";
 import { Flatten, LeakyReLU, ReLU, Tanh, Unflatten } from "../nn/activation.js";
@@ -16,6 +17,7 @@ import { Conv2d, ConvTranspose2d } from "../nn/conv.js";
 import { Embedding, Linear } from "../nn/linear.js";
 import { Module } from "../nn/module.js";
 import { BatchNorm1d, BatchNorm2d } from "../nn/norm.js";
+import { spectralNorm } from "../nn/parametrise.js";
 import { MaxPool2d } from "../nn/pool.js";
 import { cat } from "../ops/shape.js";
 import type { Tensor } from "../tensor.js";
@@ -33,10 +35,22 @@ export interface GanOptions {
   classes?: number | null;
 }
 
-type Config = Required<GanOptions>;
+/** Options of the discriminators of this file. */
+export interface GanDiscriminatorOptions extends GanOptions {
+  /**
+   * Whether the layers' weights are divided by their largest singular values (nn.spectralNorm()), which bounds how fast
+   * scores change with the picture; usual with the hinge loss. The state dict then holds weight_orig, weight_u, weight_v.
+   * The GanTrainer captures such steps where it is told to, by `capture: true`: power iterations run in hooks. Default false.
+   */
+  spectralNorm?: boolean;
+}
 
-function configOf(model: string, given: GanOptions): Config {
-  const config: Config = { noiseDim: 96, channels: 1, imageSize: 28, classes: null, ...given };
+type Config = Required<GanOptions>;
+type DiscriminatorConfig = Required<GanDiscriminatorOptions>;
+
+const DEFAULTS: Config = { noiseDim: 96, channels: 1, imageSize: 28, classes: null };
+
+function checked<C extends Config>(model: string, config: C): C {
   for (const name of ["noiseDim", "channels", "imageSize"] as const) wholeNumber(model, name, config[name]);
   if (config.imageSize % 4 !== 0)
     throw new RangeError(`${model}: expected imageSize to be a multiple of 4, got ${config.imageSize}`);
@@ -62,10 +76,11 @@ abstract class Generator extends Module {
   /** Options with their defaults. */
   readonly options: Readonly<Config>;
 
-  constructor(options: Config) {
+  constructor(model: string, options: GanOptions) {
     super();
-    this.options = options;
-    this.embedding = options.classes === null ? null : new Embedding(options.classes, options.noiseDim);
+    this.options = checked(model, { ...DEFAULTS, ...options });
+    const { classes, noiseDim } = this.options;
+    this.embedding = classes === null ? null : new Embedding(classes, noiseDim);
   }
 
   /** Noise [n, noiseDim], labels [n] where there are classes, to pictures [n, channels, s, s] in [-1, 1] */
@@ -93,22 +108,39 @@ abstract class Discriminator extends Module {
   /** From pictures to scores. */
   abstract readonly net: Sequential;
   /** Options with their defaults. */
-  readonly options: Readonly<Config>;
+  readonly options: Readonly<DiscriminatorConfig>;
 
-  constructor(options: Config) {
+  constructor(model: string, options: GanDiscriminatorOptions) {
     super();
-    this.options = options;
-    this.embedding = options.classes === null ? null : new Embedding(options.classes, options.imageSize ** 2);
+    this.options = checked(model, { ...DEFAULTS, spectralNorm: false, ...options });
+    const { classes, imageSize } = this.options;
+    this.embedding = classes === null ? null : new Embedding(classes, imageSize ** 2);
   }
 
   /** Pictures [n, channels, s, s], labels [n] where there are classes, to scores [n, 1] before any sigmoid */
   forward(x: Tensor, labels: Tensor | null = null): Tensor {
+    return this.net.forward(this.#input(x, labels));
+  }
+
+  /** Of the same, what the last layer makes scores of: [n, f], for feature matching (Salimans et al. 2016). */
+  features(x: Tensor, labels: Tensor | null = null): Tensor {
+    return [...this.net].slice(0, -1).reduce((y, layer) => layer.forward(y), this.#input(x, labels));
+  }
+
+  /** Pictures, with their labels' channel where there are classes. */
+  #input(x: Tensor, labels: Tensor | null): Tensor {
     const { channels: c, imageSize: s } = this.options;
     const fits = x.ndim === 4 && x.shape[1] === c && x.shape[2] === s && x.shape[3] === s;
     expect(fits, this.constructor.name, `pictures [n,${c},${s},${s}]`, show(x.shape));
     const n = x.shape[0]!;
     expectLabels(this, labels, this.embedding, n);
-    return this.net.forward(this.embedding ? cat([x, this.embedding.forward(labels!).reshape([n, 1, s, s])], 1) : x);
+    return this.embedding ? cat([x, this.embedding.forward(labels!).reshape([n, 1, s, s])], 1) : x;
+  }
+
+  /** A layer with weights, normalised where the options say so. */
+  protected weighted<M extends Conv2d | Linear>(layer: M): M {
+    if (this.options.spectralNorm) spectralNorm<Conv2d | Linear>(layer);
+    return layer;
   }
 
   protected get inChannels(): number {
@@ -127,7 +159,7 @@ export class GanGenerator extends Generator {
 
   /** Random weights, from the default generator. */
   constructor(options: GanOptions = {}) {
-    super(configOf("GanGenerator", options));
+    super("GanGenerator", options);
     const { channels: c, imageSize: s } = this.options;
     this.net = new Sequential(
       new Linear(this.inFeatures, 1024),
@@ -146,15 +178,15 @@ export class GanDiscriminator extends Discriminator {
   readonly net: Sequential;
 
   /** Random weights, from the default generator. */
-  constructor(options: GanOptions = {}) {
-    super(configOf("GanDiscriminator", options));
+  constructor(options: GanDiscriminatorOptions = {}) {
+    super("GanDiscriminator", options);
     this.net = new Sequential(
       new Flatten(),
-      new Linear(this.inChannels * this.options.imageSize ** 2, 256),
+      this.weighted(new Linear(this.inChannels * this.options.imageSize ** 2, 256)),
       new LeakyReLU(0.01),
-      new Linear(256, 256),
+      this.weighted(new Linear(256, 256)),
       new LeakyReLU(0.01),
-      new Linear(256, 1),
+      this.weighted(new Linear(256, 1)),
     );
   }
 }
@@ -171,7 +203,7 @@ export class DcganGenerator extends Generator {
 
   /** Random weights, from the default generator. */
   constructor(options: GanOptions = {}) {
-    super(configOf("DcganGenerator", options));
+    super("DcganGenerator", options);
     const { channels, imageSize } = this.options;
     const side = imageSize / 4;
     this.net = new Sequential(
@@ -191,27 +223,33 @@ export class DcganGenerator extends Generator {
   }
 }
 
-/** The convolutional discriminator, for pictures of at least 16x16. */
+/**
+ * The convolutional discriminator, for pictures of at least 16x16.
+ *
+ * @example
+ * const model = new models.DcganDiscriminator({ imageSize: 16, spectralNorm: true });
+ * const scores = model.forward(zeros([2, 1, 16, 16])); // [2, 1]
+ */
 export class DcganDiscriminator extends Discriminator {
   readonly net: Sequential;
 
   /** Random weights, from the default generator. */
-  constructor(options: GanOptions = {}) {
-    super(configOf("DcganDiscriminator", options));
+  constructor(options: GanDiscriminatorOptions = {}) {
+    super("DcganDiscriminator", options);
     const side = Math.floor((Math.floor((this.options.imageSize - 4) / 2) - 4) / 2);
     wholeNumber("DcganDiscriminator", "the side behind both poolings", side);
     const features = 64 * side * side;
     this.net = new Sequential(
-      new Conv2d(this.inChannels, 32, 5),
+      this.weighted(new Conv2d(this.inChannels, 32, 5)),
       new LeakyReLU(0.01),
       new MaxPool2d(2),
-      new Conv2d(32, 64, 5),
+      this.weighted(new Conv2d(32, 64, 5)),
       new LeakyReLU(0.01),
       new MaxPool2d(2),
       new Flatten(),
-      new Linear(features, features),
+      this.weighted(new Linear(features, features)),
       new LeakyReLU(0.01),
-      new Linear(features, 1),
+      this.weighted(new Linear(features, 1)),
     );
   }
 }

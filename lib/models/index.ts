@@ -52,6 +52,7 @@ export {
   DcganDiscriminator,
   DcganGenerator,
   GanDiscriminator,
+  type GanDiscriminatorOptions,
   GanGenerator,
   type GanOptions,
 } from "./gan.js";

@@ -5,30 +5,31 @@ import { join } from "node:path";
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
+import { addon } from "../native.js";
 import { type Module, ModuleList } from "../nn/index.js";
 import { tensor } from "../ops/create.js";
 import { randint } from "../ops/random.js";
-import { Adam, EMA } from "../optim/index.js";
+import { cat } from "../ops/shape.js";
+import { Adam, clipGradNorm, EMA, type Schedule } from "../optim/index.js";
 import { Generator } from "../random.js";
-import type { Tensor } from "../tensor.js";
+import { Tensor } from "../tensor.js";
 import { StepRunner } from "./capturing.js";
 import { partOf } from "./checkpoint.js";
 import { release } from "./evaluate.js";
-import { GAN_LOSSES, type GanLoss, type GanLossName, gradientPenalty, sampleNoise } from "./ganLosses.js";
+import { matched, matchingOf } from "./ganFeatures.js";
+import { GAN_LOSSES, type GanLoss, gradientPenalty, sampleNoise } from "./ganLosses.js";
+import type {
+  DiscriminatorNetwork,
+  FeatureMatching,
+  GanEvent,
+  GanFitOptions,
+  GanSampleOptions,
+  GanTrainerOptions,
+  GeneratorNetwork,
+} from "./ganOptions.js";
 import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
-import { expectWhole, passes, RunFile } from "./stepwise.js";
-
-/** Noise, and labels where the networks take any, to pictures in [-1, 1]. */
-export type GeneratorNetwork = Module & {
-  /** [n, noiseDim] to pictures. */
-  forward(noise: Tensor, labels?: Tensor | null): Tensor;
-};
-/** Pictures, and labels where the networks take any, to scores. */
-export type DiscriminatorNetwork = Module & {
-  /** Pictures to one score each, before any sigmoid. */
-  forward(x: Tensor, labels?: Tensor | null): Tensor;
-};
+import { expectWhole, passes, RunFile, Stopwatch } from "./stepwise.js";
 
 /**
  * Adam as CS231n's GANs use it: lr 1e-3, betas 0.5 and 0.999.
@@ -38,71 +39,6 @@ export type DiscriminatorNetwork = Module & {
  */
 export const ganOptimizer = (network: Module, { lr = 1e-3 }: { lr?: number } = {}): Adam =>
   new Adam(network.parameters(), { lr, betas: [0.5, 0.999] });
-
-/** Options of GanTrainer. */
-export interface GanTrainerOptions {
-  /** The game. Default "nonsaturating". */
-  loss?: GanLossName | GanLoss;
-  /** Numbers of noise that the generator takes. Default 96. */
-  noiseDim?: number;
-  /** Labels are drawn evenly from so many classes, and the loader's second field holds those of the pictures. Default: none. */
-  classes?: number | null;
-  /** Steps of the discriminator before each of the generator. Default 1. */
-  discriminatorSteps?: number;
-  /** Factor of the gradient penalty; 0: none. Default 10 for "wasserstein", else 0. */
-  gradientPenalty?: number;
-  /** Default: ganOptimizer(). */
-  generatorOptimizer?: StepOptimizer;
-  /** Default: ganOptimizer(). */
-  discriminatorOptimizer?: StepOptimizer;
-  /** Decay of a running average of the generator's weights, which sample() then uses, such as 0.999. Default: none. */
-  ema?: number | null;
-  /**
-   * Whether steps are recorded once and then replayed natively, with the same bits, as the Trainer's. Default: once three
-   * steps of a network in a row ran the same kernels, and where no module has hooks; true: from the first step on; false:
-   * never. What a forward counts or prints in JavaScript happens only in steps that are not replayed: pass false there.
-   */
-  capture?: boolean;
-}
-
-/** Options of GanTrainer.fit(). */
-export interface GanFitOptions {
-  /** Steps of the generator. */
-  steps: number;
-  /** Steps between events. Default 100. */
-  logEvery?: number;
-  /** Folder for a grid of samples, samples-STEP.png, at each event, and for checkpoints, last.safetensors. Default: nothing is written. */
-  out?: string | null;
-  /** Pictures of the grid; 0 for none. Default 64. */
-  samples?: number;
-  /** Steps between checkpoints, each written atomically before the step's event. Default: logEvery. */
-  checkpointEvery?: number;
-  /**
-   * true: goes on from `out`'s checkpoint, where there is one; a path: from that one. Needs a loader that can say where it
-   * stands, such as data.DataLoader. Default false.
-   */
-  resume?: boolean | string;
-  /** Called and awaited at each event, with the trainer. */
-  onEvent?: (event: GanEvent, trainer: GanTrainer) => void | Promise<void>;
-  /** Ends the run after its current step. */
-  signal?: AbortSignal;
-}
-
-/** What fit() tells. Losses are means since the last event. */
-export interface GanEvent {
-  /** Of the generator. */
-  step: number;
-  /** With the penalty, where there is one. */
-  discriminatorLoss: number;
-  /** By the same game. */
-  generatorLoss: number;
-  /** Pictures a second that the discriminator saw. */
-  samplesPerSecond: number;
-  /** Path of the grid, where one is written. */
-  grid: string | null;
-  /** Why steps go on uncaptured, told once; null where there is nothing to tell. */
-  notice: string | null;
-}
 
 /** Where a run stands. Sums and counts are of losses since the last event. */
 type Progress = {
@@ -116,7 +52,21 @@ type Progress = {
   discriminatorCount: number;
   generatorSum: number;
   generatorCount: number;
+  /** In training steps. */
+  seconds: number;
+  /** Since the last event. */
+  windowSeconds: number;
+  windowSamples: number;
 };
+
+/** A step's loss, and the gradient's norm before clipping. */
+type Stepped = [loss: Tensor, norm: Tensor | null];
+
+/** What napier's generators say of themselves. */
+function ownOptions(generator: Module): { noiseDim?: number; classes?: number | null } {
+  const { options } = generator as { options?: { noiseDim?: number; classes?: number | null } };
+  return options?.noiseDim === undefined ? {} : options;
+}
 
 /**
  * Trains a generator against a discriminator. Batches smaller than the first are left out: their statistics and their
@@ -131,6 +81,7 @@ type Progress = {
  * );
  * const loader = new data.DataLoader(new data.TensorDataset([zeros([8, 1, 8, 8])]), { batchSize: 4 });
  * for await (const event of trainer.fit(loader, { steps: 2, logEvery: 1 })) console.log(event.generatorLoss);
+ * const pictures = await trainer.sample(2, { seed: 1 }); // [2, 1, 8, 8]
  */
 export class GanTrainer {
   /** The running average, where the options ask for one. */
@@ -138,14 +89,19 @@ export class GanTrainer {
   #p: Progress = {
     ...{ step: 0, used: 0, batchSize: 0 },
     ...{ discriminatorSum: 0, discriminatorCount: 0, generatorSum: 0, generatorCount: 0 },
+    ...{ seconds: 0, windowSeconds: 0, windowSamples: 0 },
   };
   readonly #loss: GanLoss;
   readonly #noiseDim: number;
   readonly #classes: number | null;
   readonly #discriminatorSteps: number;
   readonly #penalty: number;
+  readonly #matching: Required<FeatureMatching> | null;
   readonly #generatorOptimizer: StepOptimizer;
   readonly #discriminatorOptimizer: StepOptimizer;
+  readonly #generatorSchedule: Schedule | null;
+  readonly #discriminatorSchedule: Schedule | null;
+  readonly #clipNorm: number | null;
   readonly #capture: boolean | null;
 
   /** Checks the options; nothing is trained before fit(). */
@@ -156,20 +112,32 @@ export class GanTrainer {
     readonly discriminator: DiscriminatorNetwork,
     {
       loss = "nonsaturating",
-      noiseDim = 96,
-      classes = null,
+      noiseDim = ownOptions(generator).noiseDim ?? 96,
+      classes = ownOptions(generator).classes ?? null,
       discriminatorSteps = 1,
       gradientPenalty: penalty = loss === "wasserstein" ? 10 : 0,
+      featureMatching = null,
       generatorOptimizer,
       discriminatorOptimizer,
+      generatorSchedule = null,
+      discriminatorSchedule = null,
+      clipNorm = null,
       ema = null,
       capture,
     }: GanTrainerOptions = {},
   ) {
+    const name = "GanTrainer";
     if (typeof loss === "string" && !Object.hasOwn(GAN_LOSSES, loss))
-      throw new RangeError(`GanTrainer: expected a loss ${Object.keys(GAN_LOSSES).join(", ")}, got "${loss}"`);
-    expectWhole("GanTrainer", { noiseDim, discriminatorSteps, classes: classes ?? 1 });
-    expect(penalty >= 0, "GanTrainer", "a gradientPenalty from 0 up", `${penalty}`);
+      throw new RangeError(`${name}: expected a loss ${Object.keys(GAN_LOSSES).join(", ")}, got "${loss}"`);
+    expectWhole(name, { noiseDim, discriminatorSteps, classes: classes ?? 1 });
+    for (const [option, n] of Object.entries({ noiseDim, classes })) {
+      const own = ownOptions(generator)[option as "noiseDim" | "classes"];
+      const which = `${option} to be the generator's, ${own} (leave the trainer's out, or make the generator anew)`;
+      expect(own === undefined || n === own, name, which, `${n}`);
+    }
+    expect(penalty >= 0, name, "a gradientPenalty from 0 up", `${penalty}`);
+    expect(clipNorm === null || clipNorm > 0, name, "clipNorm above 0, or null", `${clipNorm}`);
+    this.#matching = featureMatching && matchingOf(discriminator, featureMatching);
     this.#loss = typeof loss === "string" ? GAN_LOSSES[loss] : loss;
     this.#noiseDim = noiseDim;
     this.#classes = classes;
@@ -177,6 +145,9 @@ export class GanTrainer {
     this.#penalty = penalty;
     this.#generatorOptimizer = generatorOptimizer ?? ganOptimizer(generator);
     this.#discriminatorOptimizer = discriminatorOptimizer ?? ganOptimizer(discriminator);
+    this.#generatorSchedule = generatorSchedule;
+    this.#discriminatorSchedule = discriminatorSchedule;
+    this.#clipNorm = clipNorm;
     this.#capture = capture ?? null;
     this.ema = ema === null ? null : new EMA(generator, { decay: ema });
   }
@@ -184,6 +155,11 @@ export class GanTrainer {
   /** Steps of the generator so far. */
   get step(): number {
     return this.#p.step;
+  }
+
+  /** Seconds in training steps so far. */
+  get seconds(): number {
+    return this.#p.seconds;
   }
 
   /**
@@ -202,6 +178,7 @@ export class GanTrainer {
       logEvery = 100,
       out = null,
       samples = 64,
+      sampleEvery = logEvery,
       checkpointEvery = logEvery,
       resume = false,
       onEvent,
@@ -209,20 +186,21 @@ export class GanTrainer {
     }: GanFitOptions,
   ): AsyncGenerator<GanEvent, void, undefined> {
     const name = "GanTrainer.fit";
-    expectWhole(name, { steps, logEvery, checkpointEvery });
+    expectWhole(name, { steps, logEvery, sampleEvery, checkpointEvery });
     expectWhole(name, { samples }, 0);
+    expect(sampleEvery % logEvery === 0, name, `sampleEvery a multiple of logEvery (${logEvery})`, `${sampleEvery}`);
     const parts = {
       generatorNetwork: this.generator,
       discriminatorNetwork: this.discriminator,
       generatorOptimizer: this.#generatorOptimizer,
       discriminatorOptimizer: this.#discriminatorOptimizer,
+      generatorSchedule: this.#generatorSchedule,
+      discriminatorSchedule: this.#discriminatorSchedule,
       ema: this.ema,
       loader: partOf(loader),
     };
     const run = await RunFile.open<Progress>(name, { out, resume }, parts, this.#p);
     const p = (this.#p = run.progress);
-    this.generator.train();
-    this.discriminator.train();
     const discriminatorSteps = this.#runner((batch) => this.#discriminatorStep(batch));
     const generatorSteps = this.#runner((batch) => this.#generatorStep(batch));
     const whole = {
@@ -232,66 +210,109 @@ export class GanTrainer {
       isOver: () => p.step >= steps || signal?.aborted === true,
       takes: ([x]: Batch) => x!.shape[0] === (p.batchSize ||= x!.shape[0]!),
     };
-    let seen = 0;
-    let since = performance.now();
+    const clock = new Stopwatch(p);
+    let norms: [discriminator: number | null, generator: number | null] = [null, null];
+    let rates: [discriminator: number, generator: number] = [0, 0];
+    this.generator.train();
+    this.discriminator.train();
+    clock.start();
     try {
       for await (const batch of passes(name, loader, whole)) {
         const [x, labels] = batch as [Tensor, Tensor | undefined];
-        seen += p.batchSize;
+        p.windowSamples += p.batchSize;
         run.unsaved = true;
-        const given = this.#classes !== null && labels ? [x, labels] : [x];
-        p.discriminatorSum += await this.#lossOf("discriminator", discriminatorSteps, [], given);
+        const given = this.#classes === null ? [x] : [x, this.#expectLabels(labels, batch)];
+        const made = await this.#lossOf("discriminator", discriminatorSteps, [], given);
+        p.discriminatorSum += made.loss;
         p.discriminatorCount++;
-        if (++p.used === this.#discriminatorSteps) {
+        const stepped = ++p.used === this.#discriminatorSteps;
+        if (stepped) {
           p.used = 0;
-          p.generatorSum += await this.#lossOf("generator", generatorSteps, this.#labels(p.batchSize));
+          const drawn = this.#labels(p.batchSize);
+          const makes = await this.#lossOf("generator", generatorSteps, drawn, this.#matching ? given : []);
+          p.generatorSum += makes.loss;
           p.generatorCount++;
+          norms = [made.norm, makes.norm];
+          rates = [this.#discriminatorOptimizer.paramGroups[0]!.lr, this.#generatorOptimizer.paramGroups[0]!.lr];
           this.ema?.update();
+          this.#discriminatorSchedule?.step();
+          this.#generatorSchedule?.step();
           p.step++;
         }
         release(loader, [batch]);
-        const stepped = p.used === 0 && p.generatorCount > 0;
-        if (stepped && (p.step % logEvery === 0 || p.step === steps)) {
-          const event: GanEvent = {
+        if (!stepped) continue;
+        let event: GanEvent | null = null;
+        if (p.step % logEvery === 0 || p.step === steps) {
+          clock.stop();
+          event = {
             step: p.step,
             discriminatorLoss: p.discriminatorSum / p.discriminatorCount,
             generatorLoss: p.generatorSum / p.generatorCount,
-            samplesPerSecond: (seen * 1e3) / (performance.now() - since),
-            grid: out === null || samples === 0 ? null : await this.#writeGrid(out, samples),
+            discriminatorLearningRate: rates[0],
+            generatorLearningRate: rates[1],
+            discriminatorGradientNorm: norms[0],
+            generatorGradientNorm: norms[1],
+            samplesPerSecond: p.windowSamples / p.windowSeconds,
+            seconds: p.seconds,
+            grid: null,
             notice: discriminatorSteps.takeNotice() ?? generatorSteps.takeNotice(),
           };
           [p.discriminatorSum, p.generatorSum, p.discriminatorCount, p.generatorCount] = [0, 0, 0, 0];
-          if (p.step % checkpointEvery === 0) await run.save();
+          [p.windowSamples, p.windowSeconds] = [0, 0];
+        }
+        if (p.step % checkpointEvery === 0) {
+          clock.stop();
+          await run.save();
+        }
+        if (event) {
+          if (out !== null && samples > 0 && (p.step % sampleEvery === 0 || p.step === steps))
+            event.grid = await this.#writeGrid(out, samples);
           await onEvent?.(event, this);
           yield event;
           this.generator.train();
-          [seen, since] = [0, performance.now()];
-        } else if (stepped && p.step % checkpointEvery === 0) await run.save();
+        }
+        clock.start();
       }
     } catch (error) {
       run.unsaved = false; // what failed is not saved
       throw error;
     } finally {
+      clock.stop();
       await run.save();
       for (const runner of [discriminatorSteps, generatorSteps]) runner.free();
     }
   }
 
-  /** The loss of a step on noise and what else is drawn for it, which is freed here, and on the loader's tensors. */
-  async #lossOf(whose: string, runner: StepRunner<Tensor>, others: Tensor[], given: Tensor[] = []): Promise<number> {
-    const drawn = [sampleNoise(this.#p.batchSize, this.#noiseDim), ...others];
-    const loss = await runner.step([[...drawn, ...given]]);
-    const value = await loss.item();
-    for (const t of [loss, ...drawn]) t.free();
-    if (!Number.isFinite(value))
-      throw new Error(
-        `GanTrainer.fit: expected a finite loss, got ${value} for the ${whose} behind step ${this.#p.step}; ` +
-          "try a lower learning rate, or spectral normalisation or a penalty on the discriminator",
-      );
-    return value;
+  #expectLabels(labels: Tensor | undefined, batch: Batch): Tensor {
+    expect(
+      labels !== undefined,
+      "GanTrainer.fit",
+      `batches [pictures, labels], for ${this.#classes} classes (give the loader labels, or networks and trainer no classes)`,
+      `${batch.length} field of shape ${show(batch[0]!.shape)}`,
+    );
+    return labels;
   }
 
-  #runner(step: (batch: Batch) => Tensor): StepRunner<Tensor> {
+  /** The loss of a step, and its norm, on noise and what else is drawn for it, which is freed here, and on the loader's tensors. */
+  async #lossOf(
+    whose: string,
+    runner: StepRunner<Stepped>,
+    others: Tensor[],
+    given: Tensor[],
+  ): Promise<{ loss: number; norm: number | null }> {
+    const drawn = [sampleNoise(this.#p.batchSize, this.#noiseDim), ...others];
+    const [value, length] = await runner.step([[...drawn, ...given]]);
+    const [loss, norm] = [await value.item(), length === null ? null : await length.item()];
+    for (const t of [value, length, ...drawn]) t?.free();
+    if (!Number.isFinite(loss))
+      throw new Error(
+        `GanTrainer.fit: expected a finite loss, got ${loss} for the ${whose} behind step ${this.#p.step}; ` +
+          "try a lower learning rate, clipNorm, or spectral normalisation or a penalty on the discriminator",
+      );
+    return { loss, norm };
+  }
+
+  #runner(step: (batch: Batch) => Stepped): StepRunner<Stepped> {
     const when = this.#capture === null ? "alike" : this.#capture ? "always" : "never";
     return new StepRunner(new ModuleList([this.generator, this.discriminator]), when, ([batch]) => step(batch!));
   }
@@ -301,8 +322,8 @@ export class GanTrainer {
     return this.#classes === null ? [] : [randint(0, this.#classes, [n], { dtype: "int32" })];
   }
 
-  /** Of noise, true pictures and labels: the loss. */
-  #discriminatorStep([noise, real, labels]: Batch): Tensor {
+  /** Of noise, true pictures and labels. */
+  #discriminatorStep([noise, real, labels]: Batch): Stepped {
     const { generator, discriminator } = this;
     return scope(() => {
       this.#discriminatorOptimizer.zeroGrad();
@@ -313,57 +334,106 @@ export class GanTrainer {
           gradientPenalty((x) => discriminator.forward(x, labels), real!, fake, { lambda: this.#penalty }),
         );
       loss.backward();
+      const norm = this.#clip(discriminator);
       this.#discriminatorOptimizer.step();
-      return loss.detach();
+      return [loss.detach(), norm];
     });
   }
 
-  /** Of noise and labels: the loss. */
-  #generatorStep([noise, labels]: Batch): Tensor {
+  /** Of noise and labels for it; with feature matching of true pictures and their labels, too. */
+  #generatorStep([noise, ...others]: Batch): Stepped {
+    const [labels = null, real, realLabels = null] = this.#classes === null ? [null, ...others] : others;
     return scope(() => {
       this.#generatorOptimizer.zeroGrad();
       this.#discriminatorOptimizer.zeroGrad();
-      const fake = this.generator.forward(noise!, labels);
-      const loss = this.#loss.generator(this.discriminator.forward(fake, labels));
+      const { generator, discriminator } = this;
+      const fake = generator.forward(noise!, labels);
+      const game = () => this.#loss.generator(discriminator.forward(fake, labels));
+      const loss = this.#matching
+        ? matched(game, this.#matching, discriminator, [real!, realLabels], [fake, labels])
+        : game();
       loss.backward();
+      const norm = this.#clip(generator);
       this.#generatorOptimizer.step();
-      return loss.detach();
+      return [loss.detach(), norm];
     });
   }
 
+  /** The norm of the network's gradient before clipping; null where it is not clipped. */
+  #clip(network: Module): Tensor | null {
+    return this.#clipNorm === null ? null : clipGradNorm(network.parameters(), this.#clipNorm);
+  }
+
   /**
-   * Pictures [n, ...] by the generator in eval mode, with its averaged weights where there are any.
-   *
-   * @param labels int32 [n]; default: in turn, where there are classes
-   * @param options noise: [n, noiseDim], for a path between two pictures or less spread than sampleNoise() has; default: drawn
+   * Runs `fn` while the generator is in eval mode and holds the averaged weights (its own without EMA), as for saving them:
+   * `trainer.averaged((generator) => io.save(path, generator.stateDict()))`.
    */
-  sample(n: number, labels: Tensor | null = null, { noise }: { noise?: Tensor } = {}): Tensor {
-    const dim = this.#noiseDim;
-    if (noise)
-      expect(show(noise.shape) === show([n, dim]), "GanTrainer.sample", `noise [${n},${dim}]`, show(noise.shape));
-    const classes = this.#classes;
-    const { training } = this.generator;
-    this.ema?.apply();
+  async averaged<T>(fn: (generator: GeneratorNetwork) => Promise<T>): Promise<T> {
+    const { generator, ema } = this;
+    const modes = generator.modules().map((m) => [m, m.training] as const);
+    generator.eval();
+    ema?.apply();
     try {
-      this.generator.eval();
-      return scope(() =>
-        noGrad(() => {
-          const given =
-            labels ?? (classes === null ? null : tensor(Int32Array.from({ length: n }, (_, i) => i % classes)));
-          return this.generator.forward(noise ?? sampleNoise(n, dim), given);
-        }),
-      );
+      return await fn(generator);
     } finally {
-      this.ema?.restore();
-      this.generator.train(training);
+      ema?.restore();
+      for (const [m, training] of modes) m.training = training;
     }
   }
 
+  /**
+   * Pictures [n, ...] by the generator in eval mode, with its averaged weights where there are any. Resolves when they are
+   * computed.
+   *
+   * @throws (rejects) ShapeError for noise or labels that are not n, or labels out of range
+   */
+  async sample(
+    n: number,
+    { labels = null, noise, seed = null, batchSize = 64, signal }: GanSampleOptions = {},
+  ): Promise<Tensor> {
+    const name = "GanTrainer.sample";
+    expectWhole(name, { n, batchSize });
+    const dim = this.#noiseDim;
+    if (noise) expect(show(noise.shape) === show([n, dim]), name, `noise [${n},${dim}]`, show(noise.shape));
+    expect(!noise || seed === null, name, "noise or a seed", "both");
+    const told = this.#labelsOf(name, n, labels);
+    const z = noise ?? scope(() => sampleNoise(n, dim, seed === null ? {} : { generator: new Generator(seed) }));
+    const parts: Tensor[] = [];
+    try {
+      await this.averaged(async (generator) => {
+        for (let from = 0; from < n; from += batchSize) {
+          signal?.throwIfAborted();
+          const range = [from, Math.min(n, from + batchSize)] as const;
+          parts.push(scope(() => noGrad(() => generator.forward(z.slice(range), told?.slice(range) ?? null))));
+          await addon.settled();
+        }
+      });
+      return parts.length === 1 ? parts.pop()! : noGrad(() => cat(parts));
+    } finally {
+      for (const part of parts) part.free();
+      if (z !== noise) z.free();
+      if (told !== labels) told?.free();
+    }
+  }
+
+  /** Labels [n] as sample() was given them, or in turn. */
+  #labelsOf(name: string, n: number, labels: readonly number[] | Tensor | null): Tensor | null {
+    const classes = this.#classes;
+    if (labels instanceof Tensor) {
+      expect(show(labels.shape) === show([n]), name, `labels [${n}]`, show(labels.shape));
+      return labels;
+    }
+    const given = labels ?? (classes === null ? null : Array.from({ length: n }, (_, i) => i % classes));
+    if (given === null) return null;
+    expect(given.length === n, name, `${n} labels`, `${given.length}`);
+    const below = classes ?? 2 ** 31;
+    const wrong = given.find((label) => !Number.isSafeInteger(label) || label < 0 || label >= below);
+    expect(wrong === undefined, name, `labels from 0 to ${below - 1}`, `${wrong}`);
+    return tensor(Int32Array.from(given));
+  }
+
   async #writeGrid(out: string, count: number): Promise<string> {
-    // Noise of its own, the same for each grid: no draw of the training is used up.
-    const noise = sampleNoise(count, this.#noiseDim, { generator: new Generator(0) });
-    const x = this.sample(count, null, { noise });
-    noise.free();
+    const x = await this.sample(count, { seed: 0 }); // the same for each grid, and no draw of the training is used up
     const path = join(out, `samples-${String(this.step).padStart(6, "0")}.png`);
     await saveImageGrid(path, x);
     x.free();

@@ -5,6 +5,7 @@ import { grad } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { enableGrad } from "../graph.js";
 import { onesLike, zerosLike } from "../ops/create.js";
+import { relu } from "../ops/elementwise.js";
 import { bceWithLogits } from "../ops/losses/labels.js";
 import { type GeneratorOption, rand } from "../ops/random.js";
 import type { Tensor } from "../tensor.js";
@@ -47,8 +48,17 @@ export const wganDiscriminatorLoss = (scoresReal: Tensor, scoresFake: Tensor): T
 /** -D(G(z)), a mean (Arjovsky et al. 2017). */
 export const wganGeneratorLoss = (scoresFake: Tensor): Tensor => scoresFake.mean().neg();
 
+/**
+ * max(0, 1 - D(x)) + max(0, 1 + D(G(z))), means: scores beyond the margins count no more (Lim & Ye, "Geometric GAN", 2017;
+ * Miyato et al. 2018). Its generator's side is wganGeneratorLoss().
+ */
+export const hingeDiscriminatorLoss = (scoresReal: Tensor, scoresFake: Tensor): Tensor =>
+  relu(scoresReal.neg().add(1))
+    .mean()
+    .add(relu(scoresFake.add(1)).mean());
+
 /** The name of a game: how discriminator and generator are scored. */
-export type GanLossName = "nonsaturating" | "minimax" | "least-squares" | "wasserstein";
+export type GanLossName = "nonsaturating" | "minimax" | "least-squares" | "wasserstein" | "hinge";
 
 /** The games by name. */
 export const GAN_LOSSES: Readonly<Record<GanLossName, GanLoss>> = {
@@ -56,6 +66,7 @@ export const GAN_LOSSES: Readonly<Record<GanLossName, GanLoss>> = {
   minimax: { discriminator: discriminatorLoss, generator: minimaxGeneratorLoss },
   "least-squares": { discriminator: lsDiscriminatorLoss, generator: lsGeneratorLoss },
   wasserstein: { discriminator: wganDiscriminatorLoss, generator: wganGeneratorLoss },
+  hinge: { discriminator: hingeDiscriminatorLoss, generator: wganGeneratorLoss },
 };
 
 /** Options of gradientPenalty. */

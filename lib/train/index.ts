@@ -28,16 +28,17 @@ export type {
   ValidationEvent,
 } from "./events.js";
 export { EventWriter, type EventWriterOptions } from "./eventWriter.js";
-export {
-  type DiscriminatorNetwork,
-  type GanEvent,
-  type GanFitOptions,
-  GanTrainer,
-  type GanTrainerOptions,
-  type GeneratorNetwork,
-  ganOptimizer,
-} from "./gan.js";
+export { GanTrainer, ganOptimizer } from "./gan.js";
 export * from "./ganLosses.js";
+export type {
+  DiscriminatorNetwork,
+  FeatureMatching,
+  GanEvent,
+  GanFitOptions,
+  GanSampleOptions,
+  GanTrainerOptions,
+  GeneratorNetwork,
+} from "./ganOptions.js";
 export { type GradientNormsOptions, gradientNorms } from "./gradientNorms.js";
 export { LearningRateTest, type LearningRateTestOptions } from "./learningRateTest.js";
 export { csvLogger, type TensorBoardOptions, tensorBoard } from "./loggers.js";

@@ -76,6 +76,20 @@ const dit = (options: models.DiTOptions, condition: (n: number, x: Tensor) => Te
     condition,
   );
 
+/** GANs' networks, told a label each. */
+const gan = { noiseDim: 6, imageSize: 16, classes: 3 };
+const told = () => tensor(Int32Array.from([2, 0, 1]));
+class ToldGenerator extends models.DcganGenerator {
+  override forward(noise: Tensor): Tensor {
+    return super.forward(noise, told());
+  }
+}
+class ToldDiscriminator extends models.DcganDiscriminator {
+  override forward(x: Tensor): Tensor {
+    return super.forward(x, told());
+  }
+}
+
 const small = { classes: 10, inChannels: 3, imageSize: 24, patch: 8 };
 const CASES: Record<string, () => nn.Layer> = {
   lenet5: () => new models.LeNet5(),
@@ -114,6 +128,8 @@ const CASES: Record<string, () => nn.Layer> = {
   dit_vectors: () =>
     dit({ imageSize: 6, patch: 1, channels: 2, dim: 16, depth: 1, heads: 2, conditionDim: 5 }, vectors(5)),
   mixer: () => new models.MLPMixer({ ...small, dim: 32, depth: 2 }),
+  dcgan_generator: () => new ToldGenerator(gan),
+  dcgan_discriminator: () => new ToldDiscriminator(gan),
 };
 
 const read = (name: string): Golden =>
