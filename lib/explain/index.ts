@@ -1,4 +1,5 @@
 /** Looking inside networks, as users import it: `import { explain } from "napier"`. */
+export type { PixelRange } from "./common.js";
 export {
   type ClassPictureOptions,
   classPicture,
