@@ -112,7 +112,7 @@ for (const [what, content, style] of [
   ["dog in the style of a pomegranate", dog, pomegranate],
 ] as [string, Tensor, Tensor][])
   rows.push(content, style, await made({ what, content, style, ...transfer }));
-await savePictures(name, "style-transfer", levels(rows), { size: 96, columns: 3 });
+await savePictures(name, "style-transfer", levels(rows), { size: 92, columns: 3 });
 
 // A picture found again from the maps of one layer: the style does not count.
 const inversions = [dog];

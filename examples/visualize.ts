@@ -144,7 +144,7 @@ printTable(
   ["class", "probability"],
   classPictures.map((c) => [c.class, c.probability.toFixed(3)]),
 );
-await savePictures(name, "visualize-classes", toLevels(noGrad(() => cat(drawn))), { size: 144, columns: 3 });
+await savePictures(name, "visualize-classes", toLevels(noGrad(() => cat(drawn))), { size: 132, columns: 3 });
 
 // Its first filters.
 const filters = noGrad(() => explain.filterPictures(model.stateDict()["features.0.weight"]!).mul(255));
