@@ -121,7 +121,7 @@ const change = noGrad(() =>
     .add(127.5),
 );
 await savePictures(name, "visualize-fooling", cat([toLevels(before), toLevels(after), change]), {
-  size: 112,
+  size: 100,
   columns: 3,
 });
 
