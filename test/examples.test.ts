@@ -136,6 +136,26 @@ test("explain on Fashion-MNIST: attacks beat noise, Grad-CAM beats chance, class
   expect(classPictures.resnet).toBe(1);
 });
 
+test("visualize on ImageNet pictures: the published weights' guesses, pictures that fool, classes that are recognised", () => {
+  const { dataset, pictures, top1, top5, fooling, classPictures } = resultOf("visualize");
+  expect([dataset, pictures, top1, top5]).toEqual(["imagenet-val-25", 25, 14, 20]);
+  expect(fooling.fooledAsBytes).toBeGreaterThanOrEqual(18);
+  expect(fooling.medianSteps).toBeLessThan(20);
+  expect(fooling.medianLargestChange).toBeLessThan(20);
+  expect(fooling.rightUnderPgdOfOneLevel).toBeLessThanOrEqual(2);
+  for (const { probability } of classPictures) expect(probability).toBeGreaterThan(0.99);
+});
+
+test("style-transfer on ImageNet pictures: transfers end below a tenth of their loss, those from noise below a fiftieth", () => {
+  const { dataset, runs } = resultOf("style-transfer");
+  expect(dataset).toBe("imagenet-val-25");
+  expect(runs.map((run: { init: string }) => run.init)).toEqual([
+    ...Array(4).fill("content"),
+    ...Array(5).fill("noise"),
+  ]);
+  for (const { init, loss } of runs) expect(loss.last).toBeLessThan(loss.first / (init === "content" ? 10 : 50));
+});
+
 type Figure = (result: ReturnType<typeof resultOf>) => number;
 test.each([
   ["ae", (r) => r.ae.error, (r) => r.ae.pca],

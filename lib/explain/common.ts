@@ -8,6 +8,9 @@ import { tensor } from "../ops/create.js";
 import { gather } from "../ops/gather.js";
 import type { Tensor } from "../tensor.js";
 
+/** Bounds of a picture's values: numbers, or tensors that broadcast with it ([c, 1, 1]: one a channel). */
+export type PixelRange = readonly [low: number | Tensor, high: number | Tensor];
+
 /** A label for each picture of x: int32 [n]. */
 export function labelsOf(op: string, x: Tensor, labels: Tensor | number): Tensor {
   const n = x.shape[0]!;

@@ -5,6 +5,7 @@
 import { grad } from "../autograd.js";
 import { expect, show } from "../errors.js";
 import { enableGrad, noGrad } from "../graph.js";
+import { scope } from "../memory.js";
 import { inEval } from "../nn/inEval.js";
 import type { Layer, Module } from "../nn/module.js";
 import { where } from "../ops/arithmetic.js";
@@ -13,7 +14,7 @@ import { interpolate } from "../ops/interpolate.js";
 import { crossEntropy } from "../ops/losses/classes.js";
 import { type GeneratorOption, rand, randint, randn } from "../ops/random.js";
 import type { Tensor } from "../tensor.js";
-import { expectPictures, labelsOf, scoreOf, scoresOf, slopeOf } from "./common.js";
+import { expectPictures, labelsOf, type PixelRange, scoreOf, scoresOf, slopeOf } from "./common.js";
 
 /**
  * How much each pixel moves the score of its picture's class: the largest |d score / d pixel| over the channels (Simonyan,
@@ -92,7 +93,7 @@ export interface PgdOptions extends GeneratorOption {
   /** Go towards these labels instead of away from the true ones. Default: away. */
   target?: Tensor | number | null;
   /** Bounds of a pixel. Default [0, 1]. */
-  range?: readonly [low: number, high: number];
+  range?: PixelRange;
 }
 
 /**
@@ -167,33 +168,54 @@ export interface FoolingOptions {
   learningRate?: number;
   /** At most. Default 100. */
   steps?: number;
+  /** Bounds of a pixel; the picture is put within them after each step. Default: none. */
+  range?: PixelRange | null;
 }
+
+/** slope, scaled to this length over the whole picture. */
+const ofLength = (slope: Tensor, length: number): Tensor =>
+  slope.mul(length).div(slope.square().sum().sqrt().add(1e-12));
 
 /**
  * One picture changed until the model takes it for `target` (CS231n): steps of one length up the target's score.
  *
  * @param x [1, c, h, w]
  * @returns the picture, and how many steps it took; `steps` where it did not get there
+ * @example
+ * const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(12, 3));
+ * const { picture, steps } = await explain.foolingPicture(model, rand([1, 3, 2, 2]), 1, { range: [0, 1] });
  */
 export async function foolingPicture(
   model: Layer,
   x: Tensor,
   target: number,
-  { learningRate = 1, steps = 100 }: FoolingOptions = {},
+  { learningRate = 1, steps = 100, range = null }: FoolingOptions = {},
 ): Promise<Fooling> {
   expect(x.ndim === 4 && x.shape[0] === 1, "foolingPicture", "one picture [1,c,h,w]", show(x.shape));
   const asked = labelsOf("foolingPicture", x, target);
-  let z = x.detach();
+  let picture = x.detach();
   for (let i = 0; ; i++) {
-    const { best, slope } = inEval(model, () =>
-      enableGrad(() => {
-        const input = z.detach().requiresGrad_();
-        const scores = scoresOf("foolingPicture", model, input, asked);
-        return { best: scores.detach().argmax(1), slope: grad(scores.slice(0, target), [input])[0]! };
-      }),
-    );
-    if (Number(await best.item()) === target || i === steps) return { picture: z, steps: i };
-    z = noGrad(() => z.add(slope.mul(learningRate).div(slope.square().sum().sqrt().add(1e-12))));
+    const { best, next } = scope(() => {
+      const { best, slope } = inEval(model, () =>
+        enableGrad(() => {
+          const input = picture.detach().requiresGrad_();
+          const scores = scoresOf("foolingPicture", model, input, asked);
+          return { best: scores.detach().argmax(1), slope: grad(scores.slice(0, target), [input])[0]! };
+        }),
+      );
+      return noGrad(() => {
+        const moved = picture.add(ofLength(slope, learningRate));
+        return { best, next: range ? moved.clamp(...range) : moved };
+      });
+    });
+    const guess = Number(await best.item());
+    best.free();
+    if (guess === target || i === steps) {
+      next.free();
+      return { picture, steps: i };
+    }
+    picture.free();
+    picture = next;
   }
 }
 
@@ -213,8 +235,8 @@ export interface ClassPictureOptions extends GeneratorOption {
   blur?: number;
   /** Pixels that the picture is shifted by before each step, at random. Default 16. */
   jitter?: number;
-  /** Bounds of a pixel. Default: none. */
-  range?: readonly [low: number, high: number] | null;
+  /** Bounds of a pixel; the picture is put within them after each step. Default: none. */
+  range?: PixelRange | null;
 }
 
 /**
@@ -238,26 +260,29 @@ export async function classPicture(
   }: ClassPictureOptions = {},
 ): Promise<Tensor> {
   expect(Number.isSafeInteger(steps) && steps >= 1, "classPicture", "steps from 1 up", `${steps}`);
-  let z = randn([1, ...shape], { generator });
-  const asked = labelsOf("classPicture", z, label);
+  let picture = randn([1, ...shape], { generator });
+  const asked = labelsOf("classPicture", picture, label);
   for (let i = 0; i < steps; i++) {
     const [dy, dx] = jitter === 0 ? [0, 0] : await shifts(jitter, generator);
-    const moved = noGrad(() => z.roll([dy, dx], [2, 3]));
-    const slope = inEval(model, () =>
-      enableGrad(() => {
-        const input = moved.detach().requiresGrad_();
-        const score = scoreOf("classPicture", model, input, asked).sum();
-        return grad(score.sub(input.square().sum().mul(l2)), [input])[0]!;
-      }),
-    );
-    z = noGrad(() => {
-      const step = slope.mul(learningRate).div(slope.square().sum().sqrt().add(1e-12));
-      const next = moved.add(step).roll([-dy, -dx], [2, 3]);
-      const bounded = range ? next.clamp(...range) : next;
-      return blurEvery > 0 && (i + 1) % blurEvery === 0 ? blurred(bounded, blur) : bounded;
+    const next = scope(() => {
+      const moved = noGrad(() => picture.roll([dy, dx], [2, 3]));
+      const slope = inEval(model, () =>
+        enableGrad(() => {
+          const input = moved.detach().requiresGrad_();
+          const score = scoreOf("classPicture", model, input, asked).sum();
+          return grad(score.sub(input.square().sum().mul(l2)), [input])[0]!;
+        }),
+      );
+      return noGrad(() => {
+        const back = moved.add(ofLength(slope, learningRate)).roll([-dy, -dx], [2, 3]);
+        const bounded = range ? back.clamp(...range) : back;
+        return blurEvery > 0 && (i + 1) % blurEvery === 0 ? blurred(bounded, blur) : bounded;
+      });
     });
+    picture.free();
+    picture = next;
   }
-  return z;
+  return picture;
 }
 
 /** Two whole numbers from -most to most. */

@@ -1,4 +1,5 @@
 /** Looking inside networks, as users import it: `import { explain } from "napier"`. */
+
 export {
   type IntegratedGradientsOptions,
   integratedGradients,
@@ -7,6 +8,7 @@ export {
   type SmoothGradOptions,
   smoothGrad,
 } from "./attribution.js";
+export type { PixelRange } from "./common.js";
 export {
   type ClassPictureOptions,
   classPicture,

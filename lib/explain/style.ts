@@ -2,10 +2,14 @@
  * Style transfer (Gatys, Ecker & Bethge, "Image style transfer using convolutional neural networks", 2016), with CS231n's
  * scaling of the losses.
  */
+import { grad } from "../autograd.js";
+import { capture } from "../capture.js";
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
+import { type GeneratorOption, rand } from "../ops/random.js";
 import { Adam } from "../optim/index.js";
-import type { Tensor } from "../tensor.js";
+import { Tensor } from "../tensor.js";
+import type { PixelRange } from "./common.js";
 
 /** weight times the sum of (now - content)^2 over the maps. */
 export const contentLoss = (now: Tensor, content: Tensor, weight = 1): Tensor =>
@@ -47,14 +51,20 @@ export function totalVariationLoss(x: Tensor, weight = 1): Tensor {
 }
 
 /** Options of styleTransfer(). */
-export interface StyleTransferOptions {
+export interface StyleTransferOptions extends GeneratorOption {
+  /**
+   * What the picture begins as: the content, even noise over `range`, or a picture of the content's shape. From noise, with
+   * the style's weights 0 the content is found again from its maps; with the content's 0 the style's texture comes. Default
+   * "content".
+   */
+  init?: "content" | "noise" | Tensor;
   /** Which of the maps is the content. Default the last but one. */
   contentLayer?: number;
-  /** Default 6e-2. */
+  /** Default 6e-2; 0: the content does not count. */
   contentWeight?: number;
   /** Which of the maps are the style. Default: all. */
   styleLayers?: readonly number[];
-  /** One a style layer. Default 1,000 each. */
+  /** One a style layer. Default 1,000 each; a layer of 0 does not count. */
   styleWeights?: readonly number[];
   /** Default 2e-2. */
   tvWeight?: number;
@@ -63,24 +73,31 @@ export interface StyleTransferOptions {
   /** Of Adam; a tenth of it in the last tenth. Default 0.05. */
   learningRate?: number;
   /** Bounds of a pixel. Default [-1.5, 1.5]. */
-  range?: readonly [low: number, high: number];
-  /** Called and awaited every `logEvery` steps. */
+  range?: PixelRange;
+  /** Called and awaited every `logEvery` steps and after the last, with the loss before that step. */
   onStep?: (step: number, loss: number, picture: Tensor) => void | Promise<void>;
   /** Default 50. */
   logEvery?: number;
 }
 
 /**
- * The content of one picture in the style of another.
+ * The content of one picture in the style of another. The network's own gradients stay as they are.
  *
- * @param maps a picture [1, c, h, w] to the maps of some layers of a network
- * @returns [1, c, h, w]
+ * @param maps a picture [1, c, h, w] to the maps of some layers of a network; the same kernels at each call
+ * @param content [1, c, h, w]
+ * @param style [1, c, h, w], of any size
+ * @returns of the content's shape
+ * @example
+ * const net = new nn.Conv2d(3, 4, 3);
+ * const [content, style] = [randn([1, 3, 8, 8]), randn([1, 3, 8, 8])];
+ * const picture = await explain.styleTransfer((x) => [net.forward(x)], content, style, { steps: 5 });
  */
 export async function styleTransfer(
   maps: (x: Tensor) => readonly Tensor[],
   content: Tensor,
   style: Tensor,
   {
+    init = "content",
     contentLayer,
     contentWeight = 6e-2,
     styleLayers,
@@ -91,6 +108,7 @@ export async function styleTransfer(
     range = [-1.5, 1.5],
     onStep,
     logEvery = 50,
+    generator,
   }: StyleTransferOptions = {},
 ): Promise<Tensor> {
   expect(Number.isSafeInteger(steps) && steps >= 1, "styleTransfer", "steps from 1 up", `${steps}`);
@@ -104,14 +122,11 @@ export async function styleTransfer(
     const all = maps(style);
     return layers.map((i) => gramMatrix(all[i]!));
   });
-  const picture = content.detach().clone().requiresGrad_();
+  const picture = noGrad(() => begun(init, content, range, generator)).requiresGrad_();
   const optimizer = new Adam([picture], { lr: learningRate });
-  for (let step = 1; step <= steps; step++) {
-    if (step === Math.ceil(0.9 * steps)) optimizer.paramGroups[0]!.lr = learningRate / 10;
-    noGrad(() => picture.copy_(picture.clamp(...range)));
-    optimizer.zeroGrad();
+  const loss = (): Tensor => {
     const now = maps(picture);
-    const loss = contentLoss(now[at]!, contentMaps[at]!, contentWeight)
+    return contentLoss(now[at]!, contentMaps[at]!, contentWeight)
       .add(
         styleLoss(
           layers.map((i) => now[i]!),
@@ -120,12 +135,42 @@ export async function styleTransfer(
         ),
       )
       .add(totalVariationLoss(picture, tvWeight));
-    loss.backward();
+  };
+  const run = capture(() => {
+    noGrad(() => picture.clamp_(...range));
+    const value = loss();
+    optimizer.zeroGrad();
+    picture.grad = grad(value, [picture])[0]!; // of the picture alone: the network's weights are not learned
     optimizer.step();
-    if (step % logEvery === 0 || step === steps) {
-      const value = await loss.item();
-      await onStep?.(step, value, picture.detach());
+    return value.detach();
+  });
+  try {
+    for (let step = 1; step <= steps; step++) {
+      if (step === Math.ceil(0.9 * steps)) optimizer.paramGroups[0]!.lr = learningRate / 10;
+      const value = await run();
+      if (step % logEvery === 0 || step === steps) await onStep?.(step, await value.item(), picture.detach());
+      value.free();
     }
+  } finally {
+    run.free();
   }
-  return noGrad(() => picture.clamp(...range));
+  return noGrad(() => picture.detach().clamp(...range));
+}
+
+/** The picture that styleTransfer() begins with, not shared with anybody. */
+function begun(
+  init: "content" | "noise" | Tensor,
+  content: Tensor,
+  [low, high]: PixelRange,
+  generator: GeneratorOption["generator"],
+): Tensor {
+  if (init === "content") return content.detach().clone();
+  if (init === "noise") {
+    const share = rand(content.shape, { dtype: content.dtype, generator });
+    return share.mul(high).add(share.neg().add(1).mul(low));
+  }
+  const fits = init instanceof Tensor && show(init.shape) === show(content.shape);
+  const wanted = `init to be "content", "noise" or a picture ${show(content.shape)}`;
+  expect(fits, "styleTransfer", wanted, init instanceof Tensor ? show(init.shape) : JSON.stringify(init));
+  return init.detach().clone();
 }

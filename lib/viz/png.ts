@@ -1,7 +1,8 @@
 /**
  * @file PNG encoding and contact sheets: how reports show filters, samples and mistakes without an image library.
- * Eight bits a channel; every row uses filter 0, since adaptive filters gain little on pictures this small.
- * Source: the PNG specification, third edition (W3C 2025).
+ * Eight bits a channel. Rows are stored as they are, or each as differences from what its neighbours let expect, whichever
+ * file is smaller: differences save a third of a photo's bytes, and nothing of drawn digits.
+ * Source: the PNG specification, third edition (W3C 2025), sections 9 and 12.7.
  */
 
 import { crc32, deflateSync } from "node:zlib";
@@ -36,14 +37,57 @@ export function encodePng(pixels: Uint8Array, { width, height, channels }: PngSi
   header.writeUInt32BE(height, 4);
   header[8] = 8;
   header[9] = COLOUR_TYPE[channels];
-  const rows = new Uint8Array((row + 1) * height); // a row: its filter (0), its pixels
-  for (let y = 0; y < height; y++) rows.set(pixels.subarray(y * row, (y + 1) * row), y * (row + 1) + 1);
+  const [plain, differences] = [[0], [0, 1, 2, 3, 4]].map((filters) =>
+    deflateSync(filteredRows(pixels, row, channels, filters), { level: 9 }),
+  ) as [Buffer, Buffer];
   return Buffer.concat([
     SIGNATURE,
     chunk("IHDR", header),
-    chunk("IDAT", deflateSync(rows, { level: 9 })),
+    chunk("IDAT", differences.length < plain.length ? differences : plain),
     chunk("IEND", Buffer.alloc(0)),
   ]);
+}
+
+/** What filters 0 to 4 expect a byte to be, from those to the left, above, and above to the left. */
+const EXPECTED: readonly ((left: number, above: number, corner: number) => number)[] = [
+  () => 0,
+  (left) => left,
+  (_, above) => above,
+  (left, above) => (left + above) >> 1,
+  (left, above, corner) => {
+    const slope = left + above - corner; // Paeth: the neighbour next to the plane through all three
+    const [a, b, c] = [Math.abs(slope - left), Math.abs(slope - above), Math.abs(slope - corner)];
+    return a <= b && a <= c ? left : b <= c ? above : corner;
+  },
+];
+
+/** Each row, behind its filter: the one of `filters` whose differences, taken as -128 to 127, are smallest in sum. */
+function filteredRows(pixels: Uint8Array, row: number, channels: number, filters: readonly number[]): Uint8Array {
+  const height = pixels.length / row;
+  const rows = new Uint8Array((row + 1) * height);
+  const tried = new Uint8Array(row);
+  for (let y = 0; y < height; y++) {
+    const from = y * row;
+    let least = Number.POSITIVE_INFINITY;
+    for (const filter of filters) {
+      const expected = EXPECTED[filter]!;
+      let sum = 0;
+      for (let x = 0; x < row; x++) {
+        const at = from + x;
+        const left = x < channels ? 0 : pixels[at - channels]!;
+        const above = y === 0 ? 0 : pixels[at - row]!;
+        const corner = x < channels || y === 0 ? 0 : pixels[at - row - channels]!;
+        const difference = (pixels[at]! - expected(left, above, corner)) & 255;
+        tried[x] = difference;
+        sum += difference < 128 ? difference : 256 - difference;
+      }
+      if (sum >= least) continue;
+      least = sum;
+      rows[y * (row + 1)] = filter;
+      rows.set(tried, y * (row + 1) + 1);
+    }
+  }
+  return rows;
 }
 
 /** Length, type, data, CRC of type and data. */

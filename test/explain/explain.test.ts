@@ -1,5 +1,5 @@
 /** @file Looking inside: maps by their definitions on networks that can be computed by hand, attacks within their bounds. */
-import { explain, manualSeed, models, nn, optim, rand, randn, type Tensor, tensor, zeros } from "napier";
+import { explain, manualSeed, models, nn, noGrad, optim, rand, randn, type Tensor, tensor, zeros } from "napier";
 import { describe, expect, test } from "vitest";
 import type { TransformerBlock } from "#lib/models/vit.js";
 
@@ -109,6 +109,12 @@ describe("adversarial pictures", () => {
     expect(steps).toBeGreaterThan(0);
     expect(picture.sub(one).square().sum().sqrt().itemSync()).toBeLessThanOrEqual(0.1 * steps + 1e-5);
     expect((await explain.foolingPicture(model, picture, target)).steps).toBe(0);
+    const range = [tensor([0, 0.4], [2, 1, 1]), tensor([0.45, 1], [2, 1, 1])] as const;
+    const bounded = await explain.foolingPicture(model, one, target, { learningRate: 0.1, steps: 20, range });
+    const [first, second] = [0, 1].map((c) => bounded.picture.slice(0, c));
+    expect(bounded.steps).toBeGreaterThan(0);
+    expect(first!.max().itemSync()).toBeLessThanOrEqual(0.45 + 1e-6);
+    expect(second!.min().itemSync()).toBeGreaterThanOrEqual(0.4 - 1e-6);
   });
 });
 
@@ -177,7 +183,64 @@ describe("style", () => {
         )
         .itemSync();
     expect(away(y)).toBeLessThan(away(content) / 3);
-    expect(net.at(0).parameters()[0]!.requiresGrad).toBe(true);
+    const [weight] = net.at(0).parameters();
+    expect([weight!.requiresGrad, weight!.grad]).toEqual([true, null]);
+  });
+
+  test("its steps are Adam's on the sum of the three losses, to the bit", async () => {
+    manualSeed(5);
+    const net = new nn.Sequential(new nn.Conv2d(3, 4, 3), new nn.ReLU(), new nn.Conv2d(4, 5, 3), new nn.ReLU());
+    const maps = (x: Tensor) => [net.at(1).forward(net.at(0).forward(x)), net.forward(x)];
+    const [content, style] = [randn([1, 3, 9, 9]), randn([1, 3, 7, 7])];
+    const seen: number[] = [];
+    const y = await explain.styleTransfer(maps, content, style, {
+      ...{ contentLayer: 1, contentWeight: 0.5, styleLayers: [0, 1], styleWeights: [30, 20], tvWeight: 0.1 },
+      ...{ steps: 12, learningRate: 0.05, range: [-2, 2], logEvery: 1, onStep: (_, loss) => void seen.push(loss) },
+    });
+    const picture = content.clone().requiresGrad_();
+    const optimizer = new optim.Adam([picture], { lr: 0.05 });
+    const [wanted, grams] = noGrad(() => [maps(content), maps(style).map((m) => explain.gramMatrix(m))]);
+    const losses: number[] = [];
+    for (let step = 1; step <= 12; step++) {
+      if (step === 11) optimizer.paramGroups[0]!.lr = 0.005;
+      noGrad(() => picture.clamp_(-2, 2));
+      optimizer.zeroGrad();
+      const now = maps(picture);
+      const loss = explain
+        .contentLoss(now[1]!, wanted[1]!, 0.5)
+        .add(explain.styleLoss(now, grams, [30, 20]))
+        .add(explain.totalVariationLoss(picture, 0.1));
+      loss.backward();
+      optimizer.step();
+      losses.push(loss.itemSync());
+    }
+    expect(seen).toEqual(losses);
+    expect(y.dataSync()).toEqual(picture.detach().clamp(-2, 2).dataSync());
+  });
+
+  test("from noise, by seed, the content comes back from its maps; from a picture it goes on; others are refused", async () => {
+    manualSeed(3);
+    const net = new nn.Conv2d(3, 12, 3, { padding: 1 });
+    const maps = (x: Tensor) => [net.forward(x)];
+    const content = rand([1, 3, 8, 8]);
+    const bounds = [tensor([0, 0, 0], [3, 1, 1]), tensor([1, 1, 1], [3, 1, 1])] as const;
+    const options = { contentWeight: 1, styleWeights: [0], tvWeight: 0, range: bounds };
+    const from = (seed: number, steps: number, init: "noise" | Tensor = "noise") => {
+      manualSeed(seed);
+      return explain.styleTransfer(maps, content, content, { ...options, steps, init });
+    };
+    const away = (z: Tensor) => z.sub(content).abs().mean().itemSync();
+    const [short, long] = [await from(1, 5), await from(1, 200)];
+    expect(away(long)).toBeLessThan(away(short) / 5);
+    expect((await from(1, 5)).dataSync()).toEqual(short.dataSync());
+    expect((await from(2, 5)).dataSync()).not.toEqual(short.dataSync());
+    expect(away(await from(1, 5, content))).toBe(0);
+    const kept = short.clone();
+    await from(1, 3, short);
+    expect(short.dataSync()).toEqual(kept.dataSync());
+    await expect(from(1, 3, zeros([1, 3, 4, 4]))).rejects.toThrow(
+      'styleTransfer: expected init to be "content", "noise" or a picture [1,3,8,8], got [1,3,4,4]',
+    );
   });
 });
 
