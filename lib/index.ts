@@ -27,6 +27,7 @@ export * from "./gradcheck.js";
 export { enableGrad, type GradientHook, isGradEnabled, noGrad } from "./graph.js";
 /** Files of tensors: safetensors and npy, written atomically. */
 export * as io from "./io/index.js";
+export { live } from "./live.js";
 export {
   collectGarbage,
   emptyCache,

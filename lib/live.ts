@@ -9,6 +9,8 @@ import type { Tensor } from "./tensor.js";
 export interface Recording {
   /** Read in this order at each replay. */
   readonly reads: (() => number)[];
+  /** What stands for each of them while it is recorded, and its place among them. */
+  readonly slots: Map<unknown, number>;
   /** Whether what is fixed in the recording is still so. */
   readonly fixed: (() => boolean)[];
   /** Draws that the step takes from each generator. */
@@ -33,6 +35,7 @@ export const currentRecording = (): Recording | null => recording;
 export function recordStep<T>(fn: () => T, finish: () => void): { result: T; recording: Recording } {
   const mine: Recording = {
     reads: [],
+    slots: new Map(),
     fixed: [],
     draws: new Map(),
     leaves: new Set(),
@@ -55,22 +58,81 @@ export function recordStep<T>(fn: () => T, finish: () => void): { result: T; rec
 }
 
 let noting: Set<unknown> | null = null;
+let readAt: string | null = null; // since `noting` began
 const noted = <T>(value: T): T => {
   noting?.add(value);
   return value;
 };
 
 /** Puts into `values` what a step that runs uncaptured is given by live() and liveOptions(), until called with null. */
-export const noteLive = (values: Set<unknown> | null): void => void (noting = values);
+export function noteLive(values: Set<unknown> | null): void {
+  if (values) readAt = null;
+  noting = values;
+}
+
+/** Where a value was read first since noteLive() began: the line outside the library, "" if none; null: none was read. */
+export const firstReadAt = (): string | null => readAt;
 
 /**
- * A number that a kernel is given: read() now, and again at each replay of a captured step. The answer may only be handed
- * to a kernel; in a captured step whatever computes with it throws, so compute inside `read`.
+ * A number that a captured step reads anew each time it runs: `read()` now, and again at each replay. Elsewhere simply
+ * `read()`. What else in a captured function is a number of JavaScript stays what it was when the step was recorded.
+ *
+ * The answer may be handed to add, sub, mul and the other functions of two tensors (beside floats), to add_, mul_ and
+ * fill_, to full, and to optim.clipGradNorm and clipGradValue; in a captured step whatever else takes it, or computes with
+ * it, throws: compute inside `read`. An optimizer's options and random draws are read anew without it.
+ *
+ * @example
+ * let scale = 1024; // of the loss, so that small gradients do not vanish; it changes while training goes on
+ * const layer = new nn.Linear(4, 1);
+ * const optimizer = new optim.SGD(layer.parameters(), { lr: 0.1 });
+ * const step = capture((x) => {
+ *   optimizer.zeroGrad();
+ *   const loss = layer.forward(x).square().mean();
+ *   loss.mul(live(() => scale)).backward();
+ *   noGrad(() => layer.parameters().forEach((p) => p.grad.mul_(live(() => 1 / scale))));
+ *   optimizer.step();
+ *   return loss;
+ * });
+ * for (let i = 0; i < 3; i++, scale /= 2) await step(randn([8, 4]));
  */
 export function live(read: () => number): number {
   if (recording === null) return noted(read());
-  recording.reads.push(read);
-  return addon.captureScalar(read()) as unknown as number;
+  const slot = addon.captureScalar(read()) as unknown as number;
+  recording.slots.set(slot, recording.reads.push(read) - 1);
+  return slot;
+}
+
+/** Whether a value is a number, or stands for a live one. */
+export const isNumber = (value: unknown): value is number =>
+  typeof value === "number" || (recording?.slots.has(value) ?? false);
+
+/** fn(value), live where the number is. */
+export function mapNumber(value: number, fn: (value: number) => number): number {
+  const read = readOf(value);
+  if (read) return live(() => fn(read()));
+  const result = fn(value);
+  return noting?.has(value) ? noted(result) : result;
+}
+
+/** Checks a number now, and at each replay where it is live; `check` throws. */
+export function checkNumber(value: number, check: (value: number) => void): void {
+  const read = readOf(value);
+  if (!read) {
+    check(value);
+    return;
+  }
+  const checked = () => {
+    const now = read();
+    check(now);
+    return now;
+  };
+  checked();
+  recording!.reads[recording!.slots.get(value)!] = checked;
+}
+
+function readOf(value: unknown): (() => number) | null {
+  const at = recording?.slots.get(value);
+  return at === undefined ? null : recording!.reads[at]!;
 }
 
 /**
@@ -127,14 +189,20 @@ export const readsSoFar = (): number => reads;
 /** Throws where a captured function reads a value: there is none yet. */
 export function expectUncaptured(op: string): void {
   reads++;
+  if (noting) readAt ??= callerLine();
   if (recording === null) return;
-  const here = new URL(".", import.meta.url).href;
-  const callers = (new Error().stack ?? "").split("\n").slice(1);
-  const line = callers.find((at) => !at.includes(here) && !at.includes("node:internal")) ?? "";
+  const line = callerLine();
   throw new Error(
-    `${op}: a captured function cannot read a value, it is only being recorded${line && ` (${line.trim()})`}; ` +
+    `${op}: a captured function cannot read a value, it is only being recorded${line && ` (${line})`}; ` +
       "return the tensor and read it after the step",
   );
+}
+
+/** The line outside the library that called, as a stack shows it; "" where there is none. */
+function callerLine(): string {
+  const here = new URL(".", import.meta.url).href;
+  const callers = (new Error().stack ?? "").split("\n").slice(1);
+  return (callers.find((at) => !at.includes(here) && !at.includes("node:internal")) ?? "").trim();
 }
 
 let changes = 0;

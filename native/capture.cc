@@ -124,14 +124,16 @@ void Capture::refuseReplaced() const {
   }
 }
 
-// The operand whose memory the result of call i may take: it is of this step, and nothing reads it afterwards.
+// The operand whose memory the result of call i may take: it is of this step and was made before the result, so that it
+// has its place by then (plan()), and nothing reads it afterwards.
 const Buffer* Capture::takenBy(size_t i) const {
   const Step& step = steps[i];
+  const int made = known.at(step.arguments[0].buffer).made;
   for (size_t argument = 1; argument < step.arguments.size(); argument++) {
     if (!mayTake(step.name, step.arguments, argument)) continue;
     const Buffer* x = step.arguments[argument].buffer;
     const Known& how = known.at(const_cast<Buffer*>(x));
-    if (how.inBlock && how.last == int(i)) return x;
+    if (how.inBlock && how.last == int(i) && how.made < made) return x;
   }
   return nullptr;
 }

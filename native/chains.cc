@@ -2,6 +2,7 @@
 // through all of them while it is in the cache. Each block is run by the calls' own kernels, so the bits are the same; an
 // intermediate that nobody reads again lies, by the plan, where its successor does, and never leaves the cache.
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 #include "capture.h"
 #include "elementwise.h"
@@ -10,12 +11,22 @@
 namespace napier {
 
 namespace {
-constexpr int64_t kLeast = 16384;    // elements: below, all operands stay in the cache anyway
 constexpr int64_t kBlock = 4096;     // elements at a time: some ten operands fit a core's second cache
 constexpr int64_t kMostBlock = 8192; // where rows must stay whole
 constexpr int64_t kGrain = 32768;    // elements of a thread at a time, as of the kernels' own loops
 constexpr size_t kWindow = 8;        // calls that one may be moved over
 constexpr int kMostCalls = 16;
+
+// Elements from which on calls run together: below 16384 all operands stay in the cache anyway. NAPIER_CHAIN_ELEMENTS says
+// otherwise, by which tests reach chains with small tensors.
+int64_t leastElements() {
+  static const int64_t least = [] {
+    const char* text = getenv("NAPIER_CHAIN_ELEMENTS");
+    const long long n = text ? atoll(text) : 0;
+    return n > 0 ? int64_t(n) : int64_t(16384);
+  }();
+  return least;
+}
 
 bool writes(Role role) { return role != Role::in && role != Role::none; }
 } // namespace
@@ -33,7 +44,7 @@ void Capture::findChains() {
   auto fits = [](const Step& step, Rows& rows) {
     if (!rowsOf(step.name, step.arguments, rows)) return false;
     const int64_t n = step.arguments[0].buffer->count;
-    if (n < kLeast || rows.inner > kMostBlock) return false;
+    if (n < leastElements() || rows.inner > kMostBlock) return false;
     for (size_t o = 1; o < step.arguments.size() && step.arguments[o].buffer; o++)
       if (step.arguments[o].buffer->count >= n && (o > 2 || rows.outer[o] != rows.inner || rows.step[o] != 1)) return false;
     return true;

@@ -89,6 +89,7 @@ struct AdaptivePool2dSize {
 };
 
 // x[planes, h, w] to y[planes, p, q]; an output is a weighed sum of tapsH x tapsW neighbours, an axis of 0 taps is kept.
+// Between the axes stands a plane [h, q], which is part of neither x nor y.
 struct TapsSize {
   int64_t planes, h, w, p, q, tapsH, tapsW;
   INLINE int64_t x() const { return mul(planes, h, w); }
@@ -97,7 +98,7 @@ struct TapsSize {
   INLINE int64_t startsW() const { return tapsW ? q : 0; }
   INLINE bool valid() const {
     return planes >= 0 && h >= 1 && w >= 1 && p >= 1 && q >= 1 && tapsH >= 0 && tapsW >= 0 && tapsH <= h && tapsW <= w &&
-           (tapsH > 0 || h == p) && (tapsW > 0 || w == q);
+           (tapsH > 0 || h == p) && (tapsW > 0 || w == q) && mul(h, q) >= 0;
   }
   INLINE double flops() const {
     return 2.0 * double(planes) * double(q) * (double(h) * double(tapsW) + double(p) * double(tapsH));

@@ -149,6 +149,29 @@ describe("a captured step has the bits of the plain one", () => {
     expect(bits(a)).not.toEqual(bits(b));
   });
 
+  test("stochastic depth leaves out others each step, the same as the plain one", async () => {
+    const run = async (captured: boolean) => {
+      manualSeed(17);
+      const [layer, drop] = [new nn.Linear(8, 8), new nn.DropPath(0.5)];
+      const plain = (x: Tensor) => {
+        layer.zeroGrad();
+        const y = x.add(drop.forward(layer.forward(x)));
+        y.square().sum().backward();
+        return { y, grad: layer.weight.grad! };
+      };
+      const step = captured ? capture(plain, { warmup: 0 }) : plain;
+      const out = [];
+      for (let i = 0; i < 4; i++) {
+        const { y, grad } = await step(ones([32, 8]));
+        out.push({ y: bits(y), grad: bits(grad) });
+      }
+      return out;
+    };
+    const captured = await run(true);
+    expect(captured).toEqual(await run(false));
+    expect(new Set(captured.map(({ y }) => y.join())).size).toBe(4);
+  });
+
   test("activation checkpoints draw the same numbers again", async () => {
     const run = async (captured: boolean) => {
       manualSeed(11);
@@ -318,6 +341,22 @@ describe("memory", () => {
     for (let i = 0; i < 2; i++) expect((await step(x)).map(bits)).toEqual(fn(x).map(bits));
   });
 
+  test("nor of one that was made after the result", () => {
+    addon.captureBegin();
+    const [early, late, out] = [{}, {}, {}].map((object) => addon.alloc(object, 0, 4)) as [number, number, number];
+    const ops = addon.ops as unknown as Record<string, (...args: number[]) => void>;
+    ops.fill!(late, -3, 4);
+    ops.abs!(early, late, 4);
+    addon.free(late);
+    ops.neg!(out, early, 4);
+    addon.free(early);
+    const id = addon.captureEnd(0);
+    addon.captureReplay(id, new Float64Array(0));
+    expect(Array.from(addon.readSync(out) as Float32Array)).toEqual([-3, -3, -3, -3]);
+    addon.captureFree(id);
+    addon.free(out);
+  });
+
   test("plans of many lifetimes, by size and by time, do not overlap", async () => {
     // Random graphs: each op takes earlier values, of which some are read again much later.
     for (let seed = 1; seed <= 12; seed++) {
@@ -424,6 +463,27 @@ describe("elementwise calls run together", () => {
         expect(await all(step)).toEqual(await all(fn));
         expect(step.ops.filter((op) => op.startsWith("fused(")).length).toBeGreaterThanOrEqual(2);
       }
+  });
+
+  test("to the same bits with 1, 2 and 4 threads", async () => {
+    const before = addon.threads();
+    onTestFinished(() => {
+      addon.synchronize();
+      addon.threads(before);
+    });
+    const [x, scale, row] = [randn([48, 5_000]), randn([48, 1]), randn([5_000])];
+    const fn = (x: Tensor) => {
+      const h = x.mul(scale).add(row).silu();
+      return [h.sub(x).tanh(), h.square()];
+    };
+    const want = fn(x).map(bits);
+    for (const threads of [1, 2, 4]) {
+      addon.synchronize();
+      addon.threads(threads);
+      const step = capture(fn, { warmup: 0 });
+      expect((await step(x)).map(bits)).toEqual(want);
+      expect(step.ops[0]).toMatch(/^fused\(mul,add,silu,/);
+    }
   });
 
   test("never over a call that depends on one of them, nor in another order than their operands", async () => {

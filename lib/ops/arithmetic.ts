@@ -3,6 +3,7 @@
  */
 import { algebra, record } from "../graph.js";
 import type { BinaryName } from "../kernels.js";
+import { isNumber, mapNumber } from "../live.js";
 import { k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";
 import { binary, dtypeBeside, floatOperands, type Operand, operands, scalar } from "./binary.js";
@@ -30,8 +31,8 @@ function affine(name: "addScalar" | "mulScalar", x: Tensor, alpha: number): Tens
 
 /** a + b */
 export function add(a: Operand, b: Operand): Tensor {
-  if (typeof b === "number" && a instanceof Tensor) return affine("addScalar", a, b);
-  if (typeof a === "number" && b instanceof Tensor) return affine("addScalar", b, a);
+  if (isNumber(b) && a instanceof Tensor) return affine("addScalar", a, b);
+  if (isNumber(a) && b instanceof Tensor) return affine("addScalar", b, a);
   const [p, q] = counting("add", a, b);
   const [shapeA, shapeB] = [p.shape, q.shape];
   return record(binary("add", p, q, p.dtype), "add", { a: p, b: q }, {}, (dy) => ({
@@ -42,7 +43,12 @@ export function add(a: Operand, b: Operand): Tensor {
 
 /** a - b */
 export function sub(a: Operand, b: Operand): Tensor {
-  if (typeof b === "number" && a instanceof Tensor) return affine("addScalar", a, -b);
+  if (isNumber(b) && a instanceof Tensor)
+    return affine(
+      "addScalar",
+      a,
+      mapNumber(b, (v) => -v),
+    );
   const [p, q] = counting("sub", a, b);
   const [shapeA, shapeB] = [p.shape, q.shape];
   return record(binary("sub", p, q, p.dtype), "sub", { a: p, b: q }, {}, (dy) => ({
@@ -53,8 +59,8 @@ export function sub(a: Operand, b: Operand): Tensor {
 
 /** a * b */
 export function mul(a: Operand, b: Operand): Tensor {
-  if (typeof b === "number" && a instanceof Tensor) return affine("mulScalar", a, b);
-  if (typeof a === "number" && b instanceof Tensor) return affine("mulScalar", b, a);
+  if (isNumber(b) && a instanceof Tensor) return affine("mulScalar", a, b);
+  if (isNumber(a) && b instanceof Tensor) return affine("mulScalar", b, a);
   const [p, q] = counting("mul", a, b);
   return record(binary("mul", p, q, p.dtype), "mul", { a: p, b: q }, { a: p, b: q }, (dy, { a, b }) => ({
     a: () => sumTo(mul(dy, b), a.shape),
@@ -156,7 +162,7 @@ export function logicalNot(x: Tensor): Tensor {
 
 /** a where `condition` is true, b elsewhere; all three broadcast. Two numbers give float32. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  const numbers = typeof a === "number" && typeof b === "number";
+  const numbers = isNumber(a) && isNumber(b);
   const [p, q] = numbers ? [scalar(a, "float32"), scalar(b, "float32")] : operands("where", a, b);
   const c = to(condition, "bool");
   const shape = broadcastShapes("where", broadcastShapes("where", c.shape, p.shape), q.shape);

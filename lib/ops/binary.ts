@@ -4,6 +4,7 @@
  */
 import { sameShape } from "../errors.js";
 import type { BinaryName } from "../kernels.js";
+import { isNumber } from "../live.js";
 import { type DType, k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";
 import { to } from "./cast.js";
@@ -26,25 +27,25 @@ export function binary(name: BinaryName, a: Tensor, b: Tensor, dtype: DType): Te
 }
 
 /** The dtype that a number takes beside a tensor: it does not widen a float, and stays an integer if it can. */
-export const dtypeBeside = (t: Tensor, x: number): DType =>
-  isFloat(t.dtype) ? t.dtype : !Number.isInteger(x) ? "float32" : t.dtype === "bool" ? "int32" : t.dtype;
+export function dtypeBeside(t: Tensor, x: number): DType {
+  if (isFloat(t.dtype)) return t.dtype;
+  if (typeof x !== "number")
+    throw new TypeError(
+      `expected a float tensor beside a number of live(), got ${t.dtype}, whose result's dtype depends on the number; ` +
+        'convert it with .to("float32")',
+    );
+  return !Number.isInteger(x) ? "float32" : t.dtype === "bool" ? "int32" : t.dtype;
+}
 
 /** Both operands as tensors of their promoted dtype. */
 export function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
-  if (typeof a === "number" && typeof b === "number")
-    throw new TypeError(`${op}: expected at least one tensor, got two numbers`);
+  if (isNumber(a) && isNumber(b)) throw new TypeError(`${op}: expected at least one tensor, got two numbers`);
   for (const x of [a, b])
-    if (typeof x !== "number" && !(x instanceof Tensor))
+    if (!isNumber(x) && !(x instanceof Tensor))
       throw new TypeError(`${op}: expected tensors or numbers, got ${typeof x}`);
-  const dtype =
-    typeof a === "number"
-      ? dtypeBeside(b as Tensor, a)
-      : typeof b === "number"
-        ? dtypeBeside(a, b)
-        : promote(a.dtype, b.dtype);
+  const dtype = isNumber(a) ? dtypeBeside(b as Tensor, a) : isNumber(b) ? dtypeBeside(a, b) : promote(a.dtype, b.dtype);
   expectComputes(op, dtype);
-  const convert = (x: Operand): Tensor =>
-    typeof x === "number" ? scalar(x, dtype) : x.dtype === dtype ? x : to(x, dtype);
+  const convert = (x: Operand): Tensor => (isNumber(x) ? scalar(x, dtype) : x.dtype === dtype ? x : to(x, dtype));
   return [convert(a), convert(b)];
 }
 

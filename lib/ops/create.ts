@@ -4,6 +4,7 @@
 
 import { ShapeError } from "../errors.js";
 import { algebra } from "../graph.js";
+import { isNumber } from "../live.js";
 import { type DType, k } from "../native.js";
 import { arrayClass, checkShape, empty, fromTyped, isDType, type Tensor, type TypedArray } from "../tensor.js";
 
@@ -119,7 +120,7 @@ function cast(x: Tensor, dtype: DType): Tensor {
 export function full(shape: readonly number[], value: number, options: CreateOptions = {}): Tensor {
   checkShape("full", shape);
   const dtype = checkDType("full", options.dtype ?? "float32");
-  if (typeof value !== "number") throw new TypeError(`full: expected a number, got ${typeof value}`);
+  if (!isNumber(value)) throw new TypeError(`full: expected a number, got ${typeof value}`);
   if (dtype === "bool" || dtype === "bfloat16" || dtype === "float16") {
     return finish(cast(full(shape, value), dtype), options);
   }

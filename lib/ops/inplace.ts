@@ -4,6 +4,7 @@
  * backward() notices a saved value that was changed (the version counter of its storage).
  */
 import { ShapeError, sameShape, show } from "../errors.js";
+import { isNumber, mapNumber } from "../live.js";
 import { k } from "../native.js";
 import { empty, Tensor } from "../tensor.js";
 import { div, mul, sub } from "./arithmetic.js";
@@ -47,7 +48,7 @@ export function copy_<X extends Tensor>(x: X, source: Tensor): X {
 /** Every element of x = value. */
 export function fill_<X extends Tensor>(x: X, value: number): X {
   expectInPlace("fill_", x);
-  if (typeof value !== "number") throw new TypeError(`fill_: expected a number, got ${typeof value}`);
+  if (!isNumber(value)) throw new TypeError(`fill_: expected a number, got ${typeof value}`);
   if (x.dtype === "bool" || !computes(x)) {
     const one = empty([], "float32");
     k.fill(one, value, 1);
@@ -66,9 +67,10 @@ export const zero_ = <X extends Tensor>(x: X): X => fill_(x, 0);
 /** x += alpha other */
 export function add_<X extends Tensor>(x: X, other: Tensor | number, { alpha = 1 }: { alpha?: number } = {}): X {
   expectInPlace("add_", x, other);
-  expectArithmetic("add_", x, typeof other === "number" ? other * alpha : alpha);
-  if (typeof other === "number") k.addScalar(x, x, other * alpha, x.size);
-  else k.addInto(x, fitted("add_", x, other), alpha, x.size);
+  const by = isNumber(other) ? mapNumber(other, (v) => v * alpha) : alpha;
+  expectArithmetic("add_", x, by);
+  if (isNumber(other)) k.addScalar(x, x, by, x.size);
+  else k.addInto(x, fitted("add_", x, other), by, x.size);
   written(x);
   return x;
 }
@@ -76,8 +78,8 @@ export function add_<X extends Tensor>(x: X, other: Tensor | number, { alpha = 1
 /** x *= other */
 export function mul_<X extends Tensor>(x: X, other: Tensor | number): X {
   expectInPlace("mul_", x, other);
-  expectArithmetic("mul_", x, typeof other === "number" ? other : 1);
-  if (typeof other === "number") k.mulScalar(x, x, other, x.size);
+  expectArithmetic("mul_", x, isNumber(other) ? other : 1);
+  if (isNumber(other)) k.mulScalar(x, x, other, x.size);
   else k.mul(x, x, fitted("mul_", x, other), 1, x.size, 1, 1);
   written(x);
   return x;

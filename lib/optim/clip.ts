@@ -2,6 +2,7 @@
  * Gradient clipping. The norm stays a tensor: nothing waits for it in the middle of a step, and it can be logged later.
  */
 import { noGrad } from "../graph.js";
+import { checkNumber } from "../live.js";
 import { type DType, k } from "../native.js";
 import { add } from "../ops/arithmetic.js";
 import { to } from "../ops/cast.js";
@@ -26,6 +27,7 @@ function gradientsByDType(params: Iterable<Tensor>): Map<DType, Tensor[]> {
  * Scales all gradients by one factor so that their norm (the root of the sum of all squares) is at most `maxNorm`:
  * g *= min(1, maxNorm / (norm + 1e-6)), PyTorch's clip_grad_norm_.
  *
+ * @param maxNorm in a captured step fixed when it is recorded; live(() => maxNorm) is read anew each time
  * @returns the norm before clipping, one number (float64 where gradients of several dtypes meet)
  * @example
  * const w = tensor([3, 4], { requiresGrad: true });
@@ -33,7 +35,7 @@ function gradientsByDType(params: Iterable<Tensor>): Map<DType, Tensor[]> {
  * const norm = optim.clipGradNorm([w], 1);
  */
 export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): Tensor {
-  expectOption("clipGradNorm", "maxNorm", maxNorm);
+  checkNumber(maxNorm, (value) => expectOption("clipGradNorm", "maxNorm", value));
   const lists = gradientsByDType(params);
   const norms = [...lists].map(([dtype, grads]) => {
     const norm = empty([], dtype);
@@ -52,13 +54,14 @@ export function clipGradNorm(params: Iterable<Tensor>, maxNorm: number): Tensor 
 /**
  * Bounds every element of every gradient to [-limit, limit].
  *
+ * @param limit in a captured step fixed when it is recorded; live(() => limit) is read anew each time
  * @example
  * const w = tensor([3, 4], { requiresGrad: true });
  * w.square().sum().backward();
  * optim.clipGradValue([w], 0.5);
  */
 export function clipGradValue(params: Iterable<Tensor>, limit: number): void {
-  expectOption("clipGradValue", "limit", limit);
+  checkNumber(limit, (value) => expectOption("clipGradValue", "limit", value));
   for (const grads of gradientsByDType(params).values()) {
     k.clipValue(grads, limit);
     grads.forEach(written);

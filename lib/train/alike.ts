@@ -2,7 +2,7 @@
  * What a training step does, as a list of its kernel calls: whether two steps do the same, and whether a step goes on with
  * tensors that the one before made.
  */
-import { noteLive, readsSoFar } from "../live.js";
+import { firstReadAt, noteLive, readsSoFar } from "../live.js";
 import { type Argument, bindKernels, hostObservers, observers } from "../native.js";
 import { storagesSoFar, type Tensor } from "../tensor.js";
 
@@ -21,8 +21,8 @@ export interface Noted<T> {
   calls: NotedCall[];
   /** Values that a captured step would read anew; none of a step that is being recorded, whose calls tell them. */
   live: ReadonlySet<unknown>;
-  /** Whether it read values. */
-  reads: boolean;
+  /** The line that read a value first, "" where it is unknown; null: none was read. */
+  reads: string | null;
   /** Whether it used a tensor that the step noted before it made. */
   carries: boolean;
 }
@@ -77,7 +77,7 @@ export class StepNoter {
     try {
       const value = step();
       this.#made = made;
-      return { value, calls, live, reads: readsSoFar() !== before, carries };
+      return { value, calls, live, reads: readsSoFar() === before ? null : (firstReadAt() ?? ""), carries };
     } finally {
       noteLive(null);
       observers.splice(observers.indexOf(observe), 1);

@@ -109,7 +109,7 @@ export class StepRunner<R> {
           "captured; pass capture: false to the Trainer",
       );
     kind.restless = changed ? kind.restless + 1 : 0;
-    if (reads) this.#giveUp("the step reads values");
+    if (reads !== null) this.#giveUp(`the step reads values${reads && ` (${reads})`}`);
     else if (after !== before) this.#giveUp("the step changes a module's mode or where a tensor's memory is");
     else if (carries && last && !difference) this.#giveUp("the step uses a tensor that the step before made");
     else if (kind.restless === RESTLESS) this.#giveUp(`the step is not the same each time: ${changed}`);

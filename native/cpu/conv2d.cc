@@ -59,7 +59,8 @@ template <class T> INLINE bool wasteful(const Im2col<T>& columns) {
          columns.staged(panelCols<T>) > 16 * stageMost;
 }
 
-// Few channels a group, by windows that are more than a pixel (docs/kernels.md).
+// Few channels a group, by windows that are more than a pixel (docs/kernels.md). Asked after wasteful(), which leaves only
+// stages whose extents are small enough to be multiplied.
 template <class T> INLINE bool stems(const Conv2dSize& d) {
   return d.c / d.groups <= 4 && d.r * d.s > 1 && Stem<T>(d).worthwhile();
 }

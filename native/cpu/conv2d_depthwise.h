@@ -29,9 +29,11 @@ template <class T> struct Depthwise {
 
   INLINE int64_t lines(int64_t rows) const { return (rows - 1) * strideH + (r - 1) * dilationH + 1; }
   INLINE int64_t size() const { return lines(rows) * pitch + 2 * width<T>; } // vectors run over
-  // Whether the stage is small beside what is made of it: it is not with windows that are mostly holes.
+  // Whether the stage is small beside what is made of it: it is not with windows that are mostly holes. Strides, pads and
+  // dilations go to 2^30, so that both factors may be above 2^32: as an int64_t their product would wrap.
   INLINE bool worthwhile() const {
-    return size() <= 1 << 20 && double(lines(rows) * pitch) <= 8.0 * double(rows * q) * double(strideH * strideW);
+    const double staged = double(lines(rows)) * double(pitch);
+    return staged <= 1 << 20 && staged <= 8.0 * double(rows * q) * double(strideH * strideW);
   }
   INLINE int64_t strips() const { return ceilDiv(p, rows); }
   INLINE int64_t place(int64_t tap) const {

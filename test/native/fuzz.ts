@@ -22,6 +22,8 @@ export interface FuzzResult {
   calls: number;
   worked: number;
   refused: number;
+  /** Captured steps whose elementwise calls ran together. */
+  chains: number;
   liveBuffers: number;
   never: string[];
 }

@@ -5,12 +5,14 @@
 // Each round has its own seed and its own tensors, so that `node test/native/hostile.mjs SEED 1 CALLS ROUND` repeats one;
 // with NAPIER_SYNC=1 the call that is running is the one that PROGRESS_FILE names, with VERBOSE=1 each is printed.
 // A call either works or throws an Error. Most calls start from one that fits (a recipe an op, below) and have something
-// in them spoilt; the rest are noise. Prints one JSON object: calls, worked, refused, and the ops that never worked.
+// in them spoilt; the rest are noise. Elementwise calls that run together must have the bytes of single ones. Prints one
+// JSON object: calls, worked, refused, chains of elementwise calls, and the ops that never worked.
 import { openSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import v8 from "node:v8";
 import vm from "node:vm";
 
+process.env.NAPIER_CHAIN_ELEMENTS ??= "1"; // calls of captured steps run together, small as they are
 const require = createRequire(import.meta.url);
 const addon = require(process.env.NAPIER_BINARY ?? "../../build/Release/napier.node");
 const [seed, rounds, calls, first] = [2, 3, 4, 5].map((i) => Number(process.argv[i] ?? 0));
@@ -59,10 +61,10 @@ function contents(dtype, count) {
   return bytes;
 }
 
-function make(dtype, count) {
+function make(dtype, count, empty = chance(0.2)) {
   if (!(count * WIDTH[dtype] <= MOST_BYTES) || count < 0) count = below(8);
   const object = {};
-  const handle = chance(0.2) ? addon.alloc(object, dtype, count) : addon.fromHost(object, dtype, contents(dtype, count));
+  const handle = empty ? addon.alloc(object, dtype, count) : addon.fromHost(object, dtype, contents(dtype, count));
   const t = { object, handle, dtype, count };
   live.push(t);
   return t;
@@ -113,6 +115,7 @@ const broadcast = (operands) => {
   return [[product(extents), ...reach], [extents.length, ...extents, ...strides.flat()]];
 };
 const conv = (order, ...numbers) => {
+  if (chance(0.1)) return vastConv(order, ...numbers);
   const groups = some(2);
   const winograd = chance(0.2); // from 16 channels and 256 results on
   const [n, c, h, w, o] = winograd
@@ -126,7 +129,55 @@ const conv = (order, ...numbers) => {
   const count = { x: n * c * h * w, y: n * o * p * q, w: (o * c * r * s) / groups, b: o };
   return [[...order].map((letter) => count[letter]), [n, c, h, w, o, r, s, strideH, strideW, padH, padW, dilationH, dilationW, groups, ...numbers]];
 };
+const huge = () => 2 ** 30 - (chance(0.5) ? below(3) : below(2 ** 29));
+/** One axis whose stride, padding and dilation may be near the contract's 2^30, with up to 4 results. */
+const vastAxis = (extent) => {
+  let taps = some(4);
+  const pad = pick([1, some(3), huge(), huge()]);
+  const reach = extent + 2 * pad;
+  if (reach < taps) taps = 1;
+  const widest = Math.min(2 ** 30, taps === 1 ? 2 ** 30 : Math.floor((reach - 1) / (taps - 1)));
+  const dilation = chance(0.5) ? widest : some(widest);
+  const left = reach - dilation * (taps - 1); // positions of the window
+  const stride = Math.max(Math.ceil(left / 4), chance(0.5) ? huge() : some(3));
+  return { taps, pad, dilation, stride, results: Math.floor((left - 1) / stride) + 1 };
+};
+/** Convolutions that take no memory, by extents whose products leave 64 bits: a picture may be 2^30 x 0. */
+const vastConv = (order, ...numbers) => {
+  const groups = some(3);
+  const [n, c, o] = [some(2), groups * (chance(0.6) ? 1 : some(3)), groups * some(2)];
+  const [h, w] = pick([[huge(), 0], [0, huge()], [some(7), some(7)], [some(2), 1000 + below(500)]]);
+  const [down, across] = [vastAxis(h), vastAxis(w)];
+  const taps = down.taps * across.taps;
+  const count = { x: n * c * h * w, y: n * o * down.results * across.results, w: (o * c * taps) / groups, b: o };
+  const size = [n, c, h, w, o, ...["taps", "stride", "pad", "dilation"].flatMap((each) => [down[each], across[each]]), groups];
+  return [[...order].map((letter) => count[letter]), [...size, ...numbers]];
+};
+const vastColumns = (order) => {
+  const [n, c] = [some(2), some(3)];
+  const [h, w] = pick([[huge(), 0], [0, huge()], [some(7), some(7)]]);
+  const [down, across] = [vastAxis(h), vastAxis(w)];
+  const count = { x: n * c * h * w, y: n * c * down.taps * across.taps * down.results * across.results };
+  const size = [n, c, h, w, 1, ...["taps", "stride", "pad", "dilation"].flatMap((each) => [down[each], across[each]]), 1];
+  return [[...order].map((l) => count[l]), size];
+};
+/** Windows far larger than their planes. */
+const vastPool = (order, ...numbers) => {
+  const [planes, h, w] = [some(3), some(6), some(6)];
+  const axis = (extent) => {
+    const [taps, dilation] = [pick([some(3), huge()]), pick([some(3), huge()])];
+    const pad = Math.min(pick([0, some(3), huge()]), dilation * (taps - 1));
+    const stride = Math.max(Math.ceil((extent + pad) / 4), pick([1, 2, huge()]));
+    return { taps, dilation, pad, stride, results: Math.floor((extent - 1 + pad) / stride) + 1 };
+  };
+  const [down, across] = [axis(h), axis(w)];
+  const count = { x: planes * h * w, y: planes * down.results * across.results };
+  const both = (each) => [down[each], across[each]];
+  const size = [planes, h, w, ...["results", "taps", "stride", "pad", "dilation"].flatMap(both)];
+  return [[...order].map((l) => count[l]), [...numbers, ...size]];
+};
 const pool = (order, ...numbers) => {
+  if (chance(0.1)) return vastPool(order, ...numbers);
   const [planes, h, w, r, s, strideH, strideW, dilationH, dilationW] = [dim(4), some(6), some(6), some(3), some(3), some(3), some(3), some(2), some(2)];
   const [padH, padW] = [below(r), below(s)];
   const p = Math.floor((h - 1 + padH) / strideH) + 1;
@@ -141,6 +192,7 @@ const adaptive = (order) => {
 };
 /** The windows of pictures as columns. */
 const columns = (order) => {
+  if (chance(0.1)) return vastColumns(order);
   const [n, c, h, w, r, s] = [dim(3), some(3), some(7), some(7), some(3), some(3)];
   const [padH, padW, strideH, strideW, dilationH, dilationW] = [below(3), below(3), some(2), some(2), some(2), some(2)];
   const p = Math.floor((h + 2 * padH - dilationH * (r - 1) - 1) / strideH) + 1;
@@ -150,6 +202,11 @@ const columns = (order) => {
 };
 /** Resizing by tables of taps; 0 taps keep an axis. */
 const taps = (order) => {
+  if (chance(0.05)) {
+    // No planes, of extents whose products leave 64 bits; one axis is resized.
+    const [extent, results, kept] = [pick([2 ** 31, 2 ** 32, 2 ** 40, 2 ** 52]), some(6), pick([2 ** 21, 2 ** 32, 2 ** 52])];
+    return [[...[...order].map(() => 0), results, results, 0, 0], [0, extent, kept, results, kept, 1, 0]];
+  }
   const [planes, h, w] = [dim(4), some(6), some(6)];
   const [tapsH, tapsW] = [below(h + 1), below(w + 1)];
   const [p, q] = [tapsH ? some(6) : h, tapsW ? some(6) : w];
@@ -616,6 +673,8 @@ function around() {
 
 // ---- Captured steps: begun, ended and replayed in any order, while all other calls go on
 
+// Ops of FLOATS among unary.def and binary.def, which may run together (native/elementwise.cc).
+const WALKED = new Set(["relu", "tanh", "sigmoid", "exp", "silu", "square", "neg", "abs", "add", "sub", "mul", "div", "maximum", "minimum"]);
 let captured = [];
 function capture() {
   const one = () => (captured.length > 0 && chance(0.8) ? pick(captured) : pick([0, 1e9, junk()]));
@@ -650,8 +709,68 @@ function capture() {
       args[at] = pick([slot, slot, slot, slot + 1n, slot * 2n, slot - slot, 2n ** 63n]);
       addon.ops[op.name](...args);
     },
+    chain,
+    chain,
   ];
   pick(cases)();
+}
+
+/** 3 to 5 elementwise calls on one shape, of inputs, broadcast ones and results before them: captured, and one by one. */
+function chain() {
+  const names = (pattern) => OPS.filter((op) => pattern.test(op.numbers) && WALKED.has(op.name)).map((op) => op.name);
+  const [unary, binary] = [names(/^n$/), names(/^\*$/)];
+  const dtype = below(2);
+  const extents = chance(0.3) ? [1 + below(5000)] : [some(9), some(9), some(40)];
+  const n = product(extents);
+  const strides = (kept) => {
+    let step = 1;
+    return extents.map((_, d) => {
+      const inner = extents.map((e, i) => (i > d && kept[i] ? e : 1));
+      step = product(inner);
+      return kept[d] ? step : 0;
+    });
+  };
+  const whole = extents.map(() => true);
+  const input = (kept) => ({ handle: make(dtype, product(extents.map((e, d) => (kept[d] ? e : 1)))).handle, strides: strides(kept) });
+  const made = (handle) => ({ handle, strides: strides(whole) });
+  const inputs = [input(whole), input(whole), input(extents.map(() => chance(0.5)))];
+  // What each call is given: numbers of operands, inputs first and then the results.
+  const calls = Array.from({ length: 2 + some(3) }, (_, i) => {
+    const two = chance(0.6);
+    const operand = () => (chance(0.6) && i > 0 ? inputs.length + below(i) : two ? below(inputs.length) : below(2));
+    const [a, b] = [operand(), operand()];
+    return { name: pick(two ? binary : unary), two, of: chance(0.5) && i > 0 ? [inputs.length + i - 1, b] : [a, b] };
+  });
+  const kept = calls.map((_, i) => i === calls.length - 1 || chance(0.3));
+  const run = () => {
+    const operands = [...inputs];
+    for (const { name, two, of } of calls) {
+      const y = made(make(dtype, n, true).handle);
+      const [a, b] = of.map((at) => operands[at]);
+      if (two) addon.ops[name](y.handle, a.handle, b.handle, extents.length, ...extents, ...a.strides, ...b.strides);
+      else addon.ops[name](y.handle, a.handle, n);
+      operands.push(y);
+    }
+    return operands.slice(inputs.length).map((y) => y.handle);
+  };
+  const bytes = (results) => results.filter((_, i) => kept[i]).map((handle) => Buffer.from(addon.readSync(handle).buffer));
+  addon.captureAbort();
+  const single = bytes(run());
+  addon.captureBegin();
+  const results = run();
+  for (const handle of results.filter((_, i) => !kept[i])) {
+    live = live.filter((t) => t.handle !== handle);
+    addon.free(handle); // an intermediate, which the plan lays where it likes
+  }
+  const id = addon.captureEnd(captured.at(-1) ?? 0);
+  captured.push(id);
+  addon.captureReplay(id, new Float64Array(0));
+  const together = bytes(results);
+  if (single.some((each, i) => !each.equals(together[i]))) {
+    console.error(`chain: ${JSON.stringify({ dtype, extents, calls, kept, inputs })} has other bytes as ${addon.captureNames(id)}`);
+    process.exit(1);
+  }
+  if (addon.captureNames(id).some((name) => name.startsWith("fused("))) counts.chains++;
 }
 
 function endCaptures() {
@@ -663,7 +782,7 @@ function endCaptures() {
 // ---- Rounds
 
 const worked = new Set();
-const counts = { calls: 0, worked: 0, refused: 0 };
+const counts = { calls: 0, worked: 0, refused: 0, chains: 0 };
 for (let round = first; round < first + rounds; round++) {
   state = (seed * 1_000_003 + round) | 0;
   for (let i = 0; i < calls; i++) {

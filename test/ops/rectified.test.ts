@@ -138,3 +138,55 @@ test("foldBatchNorm hands relu to the layer where nothing is added before it", (
   expect(got.sub(want).abs().max().itemSync()).toBeLessThan(1e-5);
   expect(got.min().itemSync()).toBe(0);
 });
+
+// Long enough that every loop of the kernels is cut.
+const LONG: Record<string, (dtype: "float32" | "float64") => [(activation: "relu") => Tensor, Tensor[]]> =
+  Object.fromEntries([
+    ...Object.entries<Shape>({
+      "conv2d by Winograd": [[4, 64, 28, 28], [64, 64, 3, 3], { padding: 1 }],
+      "conv2d by Winograd, panels of weights": [[4, 128, 7, 7], [256, 128, 3, 3], { padding: 1 }],
+      "conv2d by taps": [[4, 32, 28, 28], [64, 32, 3, 3], { padding: 1, stride: 2 }],
+      "a stem": [[4, 3, 64, 64], [32, 3, 7, 7], { padding: 3, stride: 2 }],
+      depthwise: [[4, 96, 28, 28], [96, 1, 3, 3], { padding: 1, groups: 96 }],
+    }).map(([name, [xs, ws, options]]) => [
+      name,
+      (dtype: "float32" | "float64") => {
+        const [x, w, b] = [xs, ws, [ws[0]!]].map((shape) => randn(shape, { dtype, requiresGrad: true }));
+        return [(activation: "relu") => conv2d(x!, w!, b!, { ...options, activation }), [x!, w!, b!]];
+      },
+    ]),
+    ...Object.entries({
+      "linear, large": [300, 400, 250],
+      "linear, parts of k": [40, 24, 9000],
+      "linear, few rows": [3, 900, 700],
+    }).map(([name, [m, n, k]]) => [
+      name,
+      (dtype: "float32" | "float64") => {
+        const [x, w, b] = [[m!, k!], [n!, k!], [n!]].map((shape) => randn(shape, { dtype, requiresGrad: true }));
+        return [(activation: "relu") => linear(x!, w!, b!, { activation }), [x!, w!, b!]];
+      },
+    ]),
+  ]);
+
+describe.each(Object.entries(LONG))("the same bits with 1, 2 and 4 threads: %s", (_, make) => {
+  test.each(DTYPES)("%s", (dtype) => {
+    const [run, leaves] = make(dtype);
+    const before = addon.threads();
+    try {
+      let dy: Tensor | undefined;
+      const [one, ...others] = [1, 2, 4].map((threads) => {
+        addon.synchronize();
+        addon.threads(threads);
+        const y = run("relu");
+        dy ??= randn(y.shape, { dtype });
+        const all = [y, ...(grad(y, leaves, { gradOutputs: [dy] }) as Tensor[])];
+        addon.synchronize();
+        return all;
+      });
+      for (const other of others) allSame(other, one!, "threads");
+    } finally {
+      addon.synchronize();
+      addon.threads(before);
+    }
+  });
+});

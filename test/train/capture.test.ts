@@ -217,7 +217,11 @@ describe("without an option", () => {
   });
 
   for (const [name, why, inside] of [
-    ["reads values", /the step reads values/, () => (x: Tensor) => (x.sum().itemSync() > 1e9 ? x.mul(2) : x)],
+    [
+      "reads values",
+      /the step reads values \(.*capture\.test\.ts:\d+:\d+\)/,
+      () => (x: Tensor) => (x.sum().itemSync() > 1e9 ? x.mul(2) : x),
+    ],
     [
       "goes on with a tensor of the step before",
       /uses a tensor that the step before made/,
