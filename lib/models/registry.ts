@@ -49,14 +49,18 @@ type WideResNetNamed = Omit<WideResNetOptions, "depth" | "widen">;
 type ViTNamed = Omit<VisionTransformerOptions, "dim" | "heads">;
 type MixerNamed = Omit<MLPMixerOptions, "dim" | "depth">;
 
+type Rows = typeof registry;
+// By name, so that the reference doesn't write its rows out.
+interface Registry extends Rows {}
+
 /** A name that create() knows. */
-export type ModelName = keyof typeof registry;
+export type ModelName = keyof Registry;
 
 /** What create() takes for a name: its class's options but for those that make the name. */
-export type OptionsOf<N extends ModelName> = Parameters<(typeof registry)[N]>[0];
+export type OptionsOf<N extends ModelName> = Parameters<Registry[N]>[0];
 
 /** What create() gives for a name. */
-export type ModelOf<N extends ModelName> = ReturnType<(typeof registry)[N]>;
+export type ModelOf<N extends ModelName> = ReturnType<Registry[N]>;
 
 /** The names that create() knows. */
 export const list = (): ModelName[] => Object.keys(registry) as ModelName[];
