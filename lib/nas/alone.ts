@@ -6,6 +6,7 @@ import { capture } from "../capture.js";
 import { expect } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
+import { inEval } from "../nn/inEval.js";
 import type { Module } from "../nn/module.js";
 import { crossEntropy } from "../ops/losses/classes.js";
 import { clipGradNorm, SGD } from "../optim/index.js";
@@ -92,19 +93,15 @@ export async function trainAlone(
  * @throws (rejects) ShapeError where there are no pictures
  */
 export async function accuracy(model: Classifier, batches: Batches): Promise<number> {
-  const { training } = model;
-  model.eval();
   let [right, all] = [0, 0];
-  try {
+  await inEval(model, async () => {
     for await (const [x, y] of batches) {
       const hits = scope(() => noGrad(() => model.forward(x!).argmax(1).equal(y!).sum()));
       right += await hits.item();
       all += y!.size;
       for (const t of [x!, y!, hits]) t.free();
     }
-  } finally {
-    model.train(training);
-  }
+  });
   expect(all > 0, "accuracy", "batches with pictures", "none");
   return right / all;
 }

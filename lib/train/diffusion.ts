@@ -17,6 +17,7 @@ import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { addon, breathe, pacer } from "../native.js";
+import { inEval } from "../nn/inEval.js";
 import { greaterEqual, where } from "../ops/arithmetic.js";
 import { full, tensor } from "../ops/create.js";
 import { rand } from "../ops/random.js";
@@ -303,15 +304,14 @@ export class DiffusionTrainer {
    */
   async averaged<T>(fn: (network: DiffusionNetwork) => Promise<T>): Promise<T> {
     const { network, ema } = this;
-    const modes = network.modules().map((m) => [m, m.training] as const);
-    network.eval();
-    ema?.apply();
-    try {
-      return await fn(network);
-    } finally {
-      ema?.restore();
-      for (const [m, training] of modes) m.training = training;
-    }
+    return inEval(network, async () => {
+      ema?.apply();
+      try {
+        return await fn(network);
+      } finally {
+        ema?.restore();
+      }
+    });
   }
 
   /**

@@ -7,6 +7,7 @@ import { noGrad } from "../graph.js";
 import { scope } from "../memory.js";
 import { addon } from "../native.js";
 import { type Module, ModuleList } from "../nn/index.js";
+import { inEval } from "../nn/inEval.js";
 import { tensor } from "../ops/create.js";
 import { randint } from "../ops/random.js";
 import { cat } from "../ops/shape.js";
@@ -370,15 +371,14 @@ export class GanTrainer {
    */
   async averaged<T>(fn: (generator: GeneratorNetwork) => Promise<T>): Promise<T> {
     const { generator, ema } = this;
-    const modes = generator.modules().map((m) => [m, m.training] as const);
-    generator.eval();
-    ema?.apply();
-    try {
-      return await fn(generator);
-    } finally {
-      ema?.restore();
-      for (const [m, training] of modes) m.training = training;
-    }
+    return inEval(generator, async () => {
+      ema?.apply();
+      try {
+        return await fn(generator);
+      } finally {
+        ema?.restore();
+      }
+    });
   }
 
   /**

@@ -9,6 +9,7 @@ import { noGrad } from "../graph.js";
 import { scope, unscoped } from "../memory.js";
 import { breathe } from "../native.js";
 import { init, Linear, type Module } from "../nn/index.js";
+import { inEval } from "../nn/inEval.js";
 import { cat, crossEntropy, normalize, topk } from "../ops/index.js";
 import { AdamW } from "../optim/index.js";
 import type { Tensor } from "../tensor.js";
@@ -38,9 +39,7 @@ export type FeatureModel = Module & {
  */
 export async function featuresOf(model: FeatureModel, loader: AsyncIterable<readonly Tensor[]>): Promise<Features> {
   const [xs, ys]: [Tensor[], Tensor[]] = [[], []];
-  const { training } = model;
-  model.eval();
-  try {
+  await inEval(model, async () => {
     for await (const [x, y, ...rest] of loader) {
       if (x === undefined || y === undefined || rest.length > 0)
         throw new TypeError(
@@ -50,9 +49,7 @@ export async function featuresOf(model: FeatureModel, loader: AsyncIterable<read
       ys.push(y);
       x.free();
     }
-  } finally {
-    model.train(training);
-  }
+  });
   expect(xs.length > 0, "featuresOf", "a loader with batches", "none");
   const all = unscoped(() => noGrad(() => ({ x: cat(xs, 0), y: cat(ys, 0) })));
   for (const t of [...xs, ...ys]) t.free();
