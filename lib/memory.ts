@@ -252,7 +252,7 @@ export interface MemoryUse {
   peakBytes: number;
   /** Bytes of freed tensors that wait to be used again; emptyCache() gives them back. */
   cachedBytes: number;
-  /** Bytes that kernels keep to work in. */
+  /** Bytes that kernels keep to work in; emptyCache() gives back what none of them uses. */
   scratchBytes: number;
 }
 
@@ -265,5 +265,5 @@ export function memory(): MemoryUse {
 /** Makes `memory().peakBytes` start again from what is live now. */
 export const resetPeakMemory = (): void => addon.resetPeak();
 
-/** Gives cached memory back to the system; answers the bytes. */
+/** Gives cached memory, and what kernels keep to work in and do not use, back to the system; answers the bytes. */
 export const emptyCache = (): number => addon.emptyCache();

@@ -246,11 +246,6 @@ void resetPeakBytes() {
   stats.peakBytes = stats.liveBytes;
 }
 
-int64_t emptyCache() {
-  std::lock_guard<std::mutex> lock(poolMutex);
-  return trim(0);
-}
-
 // ---- Scratch memory: lists of its own, because a running kernel may be older than the ops that still use a freed
 // buffer.
 
@@ -260,8 +255,34 @@ struct alignas(64) ScratchHeader {
   uint16_t sizeClass;
 };
 std::mutex scratchMutex;
+// What no kernel uses: a running one has taken its own out of the lists.
 std::vector<void*>* scratchLists = new std::vector<void*>[kClasses];
+
+int64_t trimScratch() {
+  int64_t given = 0;
+  {
+    std::lock_guard<std::mutex> lock(scratchMutex);
+    for (int c = 0; c < kClasses; c++) {
+      for (void* p : scratchLists[c]) {
+        const size_t bytes = static_cast<ScratchHeader*>(p)->bytes;
+        endAt(p, bytes, bytes);
+        given += int64_t(bytes);
+        systemFree(p);
+      }
+      scratchLists[c].clear();
+    }
+  }
+  std::lock_guard<std::mutex> lock(poolMutex);
+  stats.scratchBytes -= given;
+  return given;
+}
 } // namespace
+
+int64_t emptyCache() {
+  const int64_t scratch = trimScratch();
+  std::lock_guard<std::mutex> lock(poolMutex);
+  return scratch + trim(0);
+}
 
 void* scratchAlloc(size_t bytes) {
   if (bytes > size_t(1) << 46) throw std::bad_alloc();

@@ -54,7 +54,7 @@ struct MemoryStats {
 };
 MemoryStats memoryStats();
 void resetPeakBytes();
-// Gives cached memory that no queued op uses back to the system; answers the bytes.
+// Gives cached memory that no queued op uses, and scratch memory that no kernel uses, back to the system; answers the bytes.
 int64_t emptyCache();
 
 } // namespace napier

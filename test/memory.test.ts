@@ -4,6 +4,7 @@
 
 import {
   collectGarbage,
+  conv2d,
   emptyCache,
   grad,
   keep,
@@ -103,5 +104,21 @@ describe("scope", () => {
     addon.synchronize();
     expect(emptyCache()).toBeGreaterThanOrEqual(16 * MB);
     expect(memory().cachedBytes).toBe(0);
+  });
+
+  test("emptyCache() gives scratch memory back, also while kernels run", () => {
+    const [x, w] = [ones([2, 64, 28, 28]), ones([64, 64, 3, 3])];
+    const run = () => conv2d(x, w, null, { padding: 1 });
+    const want = Buffer.from(run().dataSync().buffer.slice(0));
+    expect(memory().scratchBytes).toBeGreaterThan(100_000);
+    const given = emptyCache();
+    expect(memory().scratchBytes).toBe(0);
+    expect(given).toBeGreaterThan(100_000);
+    for (let i = 0; i < 20; i++) {
+      const y = run();
+      for (let e = 0; e < 50; e++) emptyCache(); // some of them while y is computed
+      expect(Buffer.from(y.dataSync().buffer.slice(0)).equals(want)).toBe(true);
+      y.free();
+    }
   });
 });

@@ -17,7 +17,7 @@ function run(code: string, env: Record<string, string> = {}): unknown {
     const make = (object, handle) => (kept.push(object), handle);
     const f32 = (values) => { const o = {}; return make(o, addon.fromHost(o, 0, Float32Array.from(values))); };
     const zeros = (count) => f32(Array(count).fill(0));
-    const read = (handle) => Array.from(addon.readSync(handle));
+    const read = (handle) => Array.from(new Float32Array(addon.readSync(handle)));
     let answer;
     ${code}
     console.log(JSON.stringify(answer));`;

@@ -753,7 +753,7 @@ function chain() {
     }
     return operands.slice(inputs.length).map((y) => y.handle);
   };
-  const bytes = (results) => results.filter((_, i) => kept[i]).map((handle) => Buffer.from(addon.readSync(handle).buffer));
+  const bytes = (results) => results.filter((_, i) => kept[i]).map((handle) => Buffer.from(addon.readSync(handle)));
   addon.captureAbort();
   const single = bytes(run());
   addon.captureBegin();
