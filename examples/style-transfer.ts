@@ -89,7 +89,7 @@ async function made(run: Run): Promise<Tensor> {
   const seconds = (performance.now() - began) / 1e3;
   const parts = await losses(y, run);
   const last = parts.content + parts.style + parts.totalVariation;
-  results.push({ what, ...settings, loss: { first, last, ...parts }, seconds });
+  results.push({ what, ...settings, loss: { first, last, ...parts }, runSeconds: seconds });
   console.log(`${what}: loss ${first.toExponential(2)} to ${last.toExponential(2)}, ${seconds.toFixed(0)} s`);
   return y;
 }

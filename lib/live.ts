@@ -85,11 +85,11 @@ export const firstReadAt = (): string | null => readAt;
  * let scale = 1024; // of the loss, so that small gradients do not vanish; it changes while training goes on
  * const layer = new nn.Linear(4, 1);
  * const optimizer = new optim.SGD(layer.parameters(), { lr: 0.1 });
- * const step = capture((x) => {
+ * const step = capture((x: Tensor) => {
  *   optimizer.zeroGrad();
  *   const loss = layer.forward(x).square().mean();
  *   loss.mul(live(() => scale)).backward();
- *   noGrad(() => layer.parameters().forEach((p) => p.grad.mul_(live(() => 1 / scale))));
+ *   noGrad(() => layer.parameters().forEach((p) => p.grad!.mul_(live(() => 1 / scale))));
  *   optimizer.step();
  *   return loss;
  * });
