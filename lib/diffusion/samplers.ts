@@ -4,7 +4,7 @@
  */
 import { expect, show } from "../errors.js";
 import { noGrad } from "../graph.js";
-import { ScopeInParts } from "../memory.js";
+import { ScopeInParts, unscoped } from "../memory.js";
 import { addon, breathe } from "../native.js";
 import { where } from "../ops/arithmetic.js";
 import { full } from "../ops/create.js";
@@ -168,7 +168,8 @@ export async function sample(
     const without = condition !== null && guidance !== 1 ? await ask(x, t, null) : null;
     return within(() => {
       const output = without ? without.add(given.sub(without).mul(guidance)) : given;
-      return process.predictions(output, x, t, clip);
+      const { xStart, noise } = process.predictions(output, x, t, clip);
+      return { xStart: xStart === output || xStart === x ? xStart.clone() : xStart, noise }; // it is freed, those may be somebody's
     });
   };
   const times = timesOf(process.timesteps, steps);
@@ -195,7 +196,7 @@ export async function sample(
             y = where(inpaint.mask, image, y);
             if (round < rounds - 1) y = y.mul(Math.sqrt(now / next)).add(draw().mul(Math.sqrt(1 - now / next))); // back to this time
           }
-          onStep?.(xStart, time);
+          unscoped(() => onStep?.(xStart, time));
           return y === xStart ? y.clone() : y;
         });
         step.close([made, xStart]);

@@ -37,6 +37,14 @@ function inPasses<T>(count: number, n: number, batchSize: number, fn: (first: nu
   return results;
 }
 
+/** fn of `batchSize` of n pictures at a time. */
+const inParts = (n: number, batchSize: number, fn: (part: [from: number, to: number]) => Tensor): Tensor =>
+  scope(() => {
+    const parts: Tensor[] = [];
+    for (let i = 0; i < n; i += batchSize) parts.push(fn([i, Math.min(n, i + batchSize)]));
+    return noGrad(() => cat(parts));
+  });
+
 /** Where a square of `size` begins along `length` pixels: every `stride`, and once flush with the end. */
 function placesOf(length: number, size: number, stride: number): number[] {
   const last = length - size;
@@ -73,26 +81,32 @@ export function occlusion(model: Layer, x: Tensor, labels: Tensor | number, opti
     `${stride}`,
   );
   expectBatch("occlusion", batchSize);
+  if (n > batchSize) return inParts(n, batchSize, (part) => occlusion(model, x.slice(part), y.slice(part), options));
   const columns = placesOf(w, size, stride);
   const places = placesOf(h, size, stride).flatMap((row) => columns.map((column) => [row, column] as const));
-  const covered = new Uint8Array(places.length * h * w); // [places, h, w]: 1 where the square lies
-  for (const [i, [row, column]] of places.entries())
-    for (let r = row; r < row + size; r++) covered.fill(1, (i * h + r) * w + column, (i * h + r) * w + column + size);
+  /** [g, h w]: 1 where the square of each place lies. */
+  const masksOf = (first: number, g: number): Tensor => {
+    const covered = new Uint8Array(g * h * w);
+    for (const [i, [row, column]] of places.slice(first, first + g).entries())
+      for (let r = row; r < row + size; r++) covered.fill(1, (i * h + r) * w + column, (i * h + r) * w + column + size);
+    return tensor(covered, [g, h * w]);
+  };
 
   return inEval(model, () =>
     scope(() =>
       noGrad(() => {
-        const masks = tensor(covered, [places.length, h * w]);
         const whole = scoreOf("occlusion", model, x, y);
         const value = full([], fill, { dtype: x.dtype });
-        const falls = inPasses(places.length, n, batchSize, (first, g) => {
-          const some = masks.slice([first, first + g]).reshape([g, 1, 1, h, w]);
-          const pictures = where(some.greater(0), value, x).reshape([g * n, c, h, w]);
+        const [falls, counts] = [zeros([n, h * w], { dtype: x.dtype }), zeros([h * w], { dtype: x.dtype })];
+        inPasses(places.length, n, batchSize, (first, g) => {
+          const masks = masksOf(first, g);
+          const pictures = where(masks.reshape([g, 1, 1, h, w]).greater(0), value, x).reshape([g * n, c, h, w]);
           const scores = scoreOf("occlusion", model, pictures, y).reshape([g, n]);
-          return whole.sub(scores); // [places of this pass, n]
+          const weights = masks.to(x.dtype);
+          falls.add_(whole.sub(scores).t().matmul(weights));
+          counts.add_(weights.sum(0));
         });
-        const weights = masks.to(x.dtype);
-        return cat(falls).t().matmul(weights).div(weights.sum(0)).reshape([n, h, w]);
+        return falls.div(counts).reshape([n, h, w]);
       }),
     ),
   );
@@ -141,10 +155,14 @@ export function smoothGrad(
   expect(Number.isSafeInteger(samples) && samples >= 1, "smoothGrad", "samples from 1 up", `${samples}`);
   expectBatch("smoothGrad", batchSize);
   expect(noise >= 0, "smoothGrad", "noise from 0 up", `${noise}`);
+  const n = x.shape[0]!;
+  if (n > batchSize) {
+    const options = { samples, noise, batchSize, generator };
+    return inParts(n, batchSize, (part) => smoothGrad(model, x.slice(part), y.slice(part), options));
+  }
   return inEval(model, () =>
     scope(() =>
       noGrad(() => {
-        const n = x.shape[0]!;
         const axes = [1, 2, 3];
         const spread = x
           .amax(axes, { keepDims: true })
@@ -202,10 +220,19 @@ export function integratedGradients(
     const reaches = behind >= 0 && shape.every((e, i) => e === 1 || e === x.shape[behind + i]);
     expect(reaches, "integratedGradients", `a baseline that extends to ${show(x.shape)}`, show(shape));
   }
+  const n = x.shape[0]!;
+  if (n > batchSize) {
+    const from = (part: [number, number]) =>
+      typeof baseline !== "number" && baseline.ndim === x.ndim && baseline.shape[0] === n
+        ? baseline.slice(part)
+        : baseline;
+    return inParts(n, batchSize, (part) =>
+      integratedGradients(model, x.slice(part), y.slice(part), { baseline: from(part), steps, batchSize }),
+    );
+  }
   return inEval(model, () =>
     scope(() =>
       noGrad(() => {
-        const n = x.shape[0]!;
         const from = typeof baseline === "number" ? full(x.shape, baseline, { dtype: x.dtype }) : baseline.detach();
         const way = x.detach().sub(from);
         const sum = zeros(x.shape, { dtype: x.dtype });

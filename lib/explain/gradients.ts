@@ -260,6 +260,14 @@ export async function classPicture(
   }: ClassPictureOptions = {},
 ): Promise<Tensor> {
   expect(Number.isSafeInteger(steps) && steps >= 1, "classPicture", "steps from 1 up", `${steps}`);
+  expect(blur >= 0, "classPicture", "a blur from 0 up", `${blur}`);
+  for (const [option, count] of Object.entries({ blurEvery, jitter }))
+    expect(
+      Number.isSafeInteger(count) && count >= 0,
+      "classPicture",
+      `${option}, a whole number from 0 up`,
+      `${count}`,
+    );
   let picture = randn([1, ...shape], { generator });
   const asked = labelsOf("classPicture", picture, label);
   for (let i = 0; i < steps; i++) {
@@ -276,7 +284,7 @@ export async function classPicture(
       return noGrad(() => {
         const back = moved.add(ofLength(slope, learningRate)).roll([-dy, -dx], [2, 3]);
         const bounded = range ? back.clamp(...range) : back;
-        return blurEvery > 0 && (i + 1) % blurEvery === 0 ? blurred(bounded, blur) : bounded;
+        return blurEvery > 0 && blur > 0 && (i + 1) % blurEvery === 0 ? blurred(bounded, blur) : bounded;
       });
     });
     picture.free();

@@ -111,13 +111,16 @@ export async function styleTransfer(
     generator,
   }: StyleTransferOptions = {},
 ): Promise<Tensor> {
-  expect(Number.isSafeInteger(steps) && steps >= 1, "styleTransfer", "steps from 1 up", `${steps}`);
+  for (const [option, n] of Object.entries({ steps, logEvery }))
+    expect(Number.isSafeInteger(n) && n >= 1, "styleTransfer", `${option} from 1 up`, `${n}`);
   const contentMaps = noGrad(() => [...maps(content)]);
   const at = contentLayer ?? Math.max(0, contentMaps.length - 2);
   const layers = styleLayers ?? contentMaps.map((_, i) => i);
   const good = [at, ...layers].every((i) => Number.isInteger(i) && i >= 0 && i < contentMaps.length);
   expect(good, "styleTransfer", `layers from 0 to ${contentMaps.length - 1}`, `${at} and [${layers}]`);
   const weights = styleWeights ?? layers.map(() => 1000);
+  const fits = weights.length === layers.length;
+  expect(fits, "styleTransfer", `a style weight for each of the ${layers.length} style layers`, `${weights.length}`);
   const grams = noGrad(() => {
     const all = maps(style);
     return layers.map((i) => gramMatrix(all[i]!));
@@ -126,15 +129,10 @@ export async function styleTransfer(
   const optimizer = new Adam([picture], { lr: learningRate });
   const loss = (): Tensor => {
     const now = maps(picture);
-    return contentLoss(now[at]!, contentMaps[at]!, contentWeight)
-      .add(
-        styleLoss(
-          layers.map((i) => now[i]!),
-          grams,
-          weights,
-        ),
-      )
-      .add(totalVariationLoss(picture, tvWeight));
+    const content = contentLoss(now[at]!, contentMaps[at]!, contentWeight);
+    const styled = layers.map((i) => now[i]!);
+    const both = layers.length === 0 ? content : content.add(styleLoss(styled, grams, weights));
+    return both.add(totalVariationLoss(picture, tvWeight));
   };
   const run = capture(() => {
     noGrad(() => picture.clamp_(...range));

@@ -38,7 +38,7 @@ import type {
 import { release } from "./evaluate.js";
 import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
-import { expectWhole, passes, RunFile, Stopwatch } from "./stepwise.js";
+import { expectWhole, passes, RunFile, Stopwatch, Turns } from "./stepwise.js";
 import { meanOf, type TimeBin, TimeBins } from "./timeBins.js";
 
 const FEW = 10; // sampling steps: fewer do not win back what recording the network takes
@@ -84,6 +84,8 @@ export class DiffusionTrainer {
   readonly #bins: number;
   readonly #window: TimeBins;
   readonly #steps: StepRunner<Tensor | null>;
+  /** Steps, and what runs with averaged weights. */
+  readonly #turns = new Turns();
   readonly #capture: boolean;
   #p: Progress;
 
@@ -158,7 +160,7 @@ export class DiffusionTrainer {
   /**
    * Trains until `steps` steps are made, counted from the run's beginning. Where `out` is given the run ends with a
    * checkpoint, also when the signal or the consumer of the events ends it; resumed from one it goes on with the bits of an
-   * uninterrupted run.
+   * uninterrupted run. Ends sooner, without a further event, where the loader has no more batches.
    *
    * @returns the events, one every `logEvery` steps and one at the end
    * @throws (rejects) Error where a loss is not finite (the last checkpoint is from before), or a checkpoint does not fit
@@ -203,9 +205,12 @@ export class DiffusionTrainer {
       for await (const batch of passes(name, loader, { begin: () => this.#steps.beginEpoch(), isOver })) {
         const learningRate = this.optimizer.paramGroups[0]!.lr;
         norm?.free();
-        norm = await this.#steps.step([batch]);
-        this.ema?.update();
-        this.#schedule?.step();
+        norm = await this.#turns.take(name, async () => {
+          const norm = await this.#steps.step([batch]);
+          this.ema?.update();
+          this.#schedule?.step();
+          return norm;
+        });
         p.step++;
         p.windowSamples += batch[0]!.shape[0]!;
         run.unsaved = true;
@@ -243,7 +248,7 @@ export class DiffusionTrainer {
             event.grid = await this.#writeGrid(out, samples, sampling);
           await onEvent?.(event, this);
           yield event;
-          this.network.train();
+          await this.#turns.take(name, () => void this.network.train());
         }
         clock.start();
       }
@@ -253,8 +258,8 @@ export class DiffusionTrainer {
     } finally {
       norm?.free();
       clock.stop();
-      await run.save();
       this.#steps.free();
+      await run.save();
     }
   }
 
@@ -300,18 +305,20 @@ export class DiffusionTrainer {
 
   /**
    * Runs `fn` while the network is in eval mode and holds the averaged weights (its own without EMA), as for samplers with
-   * inpainting: `trainer.averaged((network) => process.sample(...))`.
+   * inpainting: `trainer.averaged((network) => process.sample(...))`. Steps and other such calls wait for it, as it does for
+   * them.
    */
   async averaged<T>(fn: (network: DiffusionNetwork) => Promise<T>): Promise<T> {
     const { network, ema } = this;
-    return inEval(network, async () => {
+    const averages = async () => {
       ema?.apply();
       try {
         return await fn(network);
       } finally {
         ema?.restore();
       }
-    });
+    };
+    return this.#turns.take("DiffusionTrainer.averaged", () => inEval(network, averages));
   }
 
   /**

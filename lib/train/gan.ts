@@ -30,7 +30,7 @@ import type {
 } from "./ganOptions.js";
 import type { Batch, BatchSource, StepOptimizer } from "./options.js";
 import { saveImageGrid } from "./pictures.js";
-import { expectWhole, passes, RunFile, Stopwatch } from "./stepwise.js";
+import { expectWhole, passes, RunFile, Stopwatch, Turns } from "./stepwise.js";
 
 /**
  * Adam as CS231n's GANs use it: lr 1e-3, betas 0.5 and 0.999.
@@ -104,6 +104,8 @@ export class GanTrainer {
   readonly #discriminatorSchedule: Schedule | null;
   readonly #clipNorm: number | null;
   readonly #capture: boolean | null;
+  /** Steps, and what runs with averaged weights. */
+  readonly #turns = new Turns();
 
   /** Checks the options; nothing is trained before fit(). */
   constructor(
@@ -166,7 +168,8 @@ export class GanTrainer {
   /**
    * Trains until the generator has made `steps` steps, counted from the run's beginning. Where `out` is given the run ends
    * with a checkpoint, also when the signal or the consumer of the events ends it; resumed from one it goes on with the
-   * bits of an uninterrupted run. Ends sooner where the loader has no more full batch.
+   * bits of an uninterrupted run. Ends sooner, without a further event, where the loader has no
+   * more full batch.
    *
    * @param loader pictures in [-1, 1], labels behind them where there are classes
    * @returns the events, one every `logEvery` steps and one at the end
@@ -210,6 +213,27 @@ export class GanTrainer {
       },
       isOver: () => p.step >= steps || signal?.aborted === true,
       takes: ([x]: Batch) => x!.shape[0] === (p.batchSize ||= x!.shape[0]!),
+      wanted: () => `batches of ${p.batchSize}`,
+    };
+    const step = async (batch: Batch) => {
+      const [x, labels] = batch as [Tensor, Tensor | undefined];
+      const given = this.#classes === null ? [x] : [x, this.#expectLabels(labels, batch)];
+      const made = await this.#lossOf("discriminator", discriminatorSteps, [], given);
+      p.discriminatorSum += made.loss;
+      p.discriminatorCount++;
+      if (++p.used < this.#discriminatorSteps) return false;
+      p.used = 0;
+      const drawn = this.#labels(p.batchSize);
+      const makes = await this.#lossOf("generator", generatorSteps, drawn, this.#matching ? given : []);
+      p.generatorSum += makes.loss;
+      p.generatorCount++;
+      norms = [made.norm, makes.norm];
+      rates = [this.#discriminatorOptimizer.paramGroups[0]!.lr, this.#generatorOptimizer.paramGroups[0]!.lr];
+      this.ema?.update();
+      this.#discriminatorSchedule?.step();
+      this.#generatorSchedule?.step();
+      p.step++;
+      return true;
     };
     const clock = new Stopwatch(p);
     let norms: [discriminator: number | null, generator: number | null] = [null, null];
@@ -219,31 +243,14 @@ export class GanTrainer {
     clock.start();
     try {
       for await (const batch of passes(name, loader, whole)) {
-        const [x, labels] = batch as [Tensor, Tensor | undefined];
         p.windowSamples += p.batchSize;
         run.unsaved = true;
-        const given = this.#classes === null ? [x] : [x, this.#expectLabels(labels, batch)];
-        const made = await this.#lossOf("discriminator", discriminatorSteps, [], given);
-        p.discriminatorSum += made.loss;
-        p.discriminatorCount++;
-        const stepped = ++p.used === this.#discriminatorSteps;
-        if (stepped) {
-          p.used = 0;
-          const drawn = this.#labels(p.batchSize);
-          const makes = await this.#lossOf("generator", generatorSteps, drawn, this.#matching ? given : []);
-          p.generatorSum += makes.loss;
-          p.generatorCount++;
-          norms = [made.norm, makes.norm];
-          rates = [this.#discriminatorOptimizer.paramGroups[0]!.lr, this.#generatorOptimizer.paramGroups[0]!.lr];
-          this.ema?.update();
-          this.#discriminatorSchedule?.step();
-          this.#generatorSchedule?.step();
-          p.step++;
-        }
+        const stepped = await this.#turns.take(name, () => step(batch));
         release(loader, [batch]);
         if (!stepped) continue;
+        const ends = whole.isOver();
         let event: GanEvent | null = null;
-        if (p.step % logEvery === 0 || p.step === steps) {
+        if (p.step % logEvery === 0 || ends) {
           clock.stop();
           event = {
             step: p.step,
@@ -258,19 +265,21 @@ export class GanTrainer {
             grid: null,
             notice: discriminatorSteps.takeNotice() ?? generatorSteps.takeNotice(),
           };
-          [p.discriminatorSum, p.generatorSum, p.discriminatorCount, p.generatorCount] = [0, 0, 0, 0];
-          [p.windowSamples, p.windowSeconds] = [0, 0];
+          if (p.step % logEvery === 0) {
+            [p.discriminatorSum, p.generatorSum, p.discriminatorCount, p.generatorCount] = [0, 0, 0, 0];
+            [p.windowSamples, p.windowSeconds] = [0, 0];
+          }
         }
         if (p.step % checkpointEvery === 0) {
           clock.stop();
           await run.save();
         }
         if (event) {
-          if (out !== null && samples > 0 && (p.step % sampleEvery === 0 || p.step === steps))
+          if (out !== null && samples > 0 && (p.step % sampleEvery === 0 || ends))
             event.grid = await this.#writeGrid(out, samples);
           await onEvent?.(event, this);
           yield event;
-          this.generator.train();
+          await this.#turns.take(name, () => void this.generator.train());
         }
         clock.start();
       }
@@ -279,8 +288,8 @@ export class GanTrainer {
       throw error;
     } finally {
       clock.stop();
-      await run.save();
       for (const runner of [discriminatorSteps, generatorSteps]) runner.free();
+      await run.save();
     }
   }
 
@@ -371,14 +380,15 @@ export class GanTrainer {
    */
   async averaged<T>(fn: (generator: GeneratorNetwork) => Promise<T>): Promise<T> {
     const { generator, ema } = this;
-    return inEval(generator, async () => {
+    const averages = async () => {
       ema?.apply();
       try {
         return await fn(generator);
       } finally {
         ema?.restore();
       }
-    });
+    };
+    return this.#turns.take("GanTrainer.averaged", () => inEval(generator, averages));
   }
 
   /**

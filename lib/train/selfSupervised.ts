@@ -148,6 +148,7 @@ export class SelfSupervisedTrainer {
       begin: () => this.#steps.beginEpoch(),
       isOver,
       takes: ([x]: Batch) => x!.shape[0] === (p.batchSize ||= x!.shape[0]!),
+      wanted: () => `batches of ${p.batchSize}`,
     };
     const pace = pacer();
     const clock = new Stopwatch(p);
@@ -197,8 +198,8 @@ export class SelfSupervisedTrainer {
       throw error;
     } finally {
       clock.stop();
-      await run.save();
       this.#steps.free();
+      await run.save();
     }
   }
 

@@ -2,6 +2,7 @@
  * What the trainers share whose runs are counted in steps (GanTrainer, DiffusionTrainer, SelfSupervisedTrainer): a loader's
  * batches pass after pass, the seconds of the training, the run's checkpoint.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { expect } from "../errors.js";
 import { filesOfRun, loadRun, type Parts, saveRun } from "./checkpoint.js";
 import { release } from "./evaluate.js";
@@ -21,26 +22,58 @@ interface PassOptions {
   isOver: () => boolean;
   /** Whether a batch is used; others are freed. Default: all are. */
   takes?: (batch: Batch) => boolean;
+  /** What it takes, for the error where a loader has other batches alone. */
+  wanted?: () => string;
 }
 
-/** A loader's batches, one pass after the other. Whoever takes a batch releases it. */
+/**
+ * A loader's batches, one pass after the other; ends where a source that gave some has no more. Whoever takes a batch
+ * releases it.
+ */
 export async function* passes(
   where: string,
   loader: BatchSource,
-  { begin, isOver, takes = () => true }: PassOptions,
+  { begin, isOver, takes = () => true, wanted = () => "" }: PassOptions,
 ): AsyncGenerator<Batch, void, undefined> {
-  let empty = 0;
+  let [empty, used] = [0, false];
   while (!isOver()) {
+    let refused = "";
     begin();
     empty++; // a run that was resumed at the end of an epoch begins with an empty pass
     for await (const batch of loader) {
       if (takes(batch)) {
-        empty = 0;
+        [empty, used] = [0, true];
         yield batch;
-      } else release(loader, [batch]);
+      } else {
+        refused ||= `[${batch[0]!.shape}]`;
+        release(loader, [batch]);
+      }
       if (isOver()) break;
     }
-    if (empty === 2) throw new Error(`${where}: expected a loader with batches, got none`);
+    if (empty < 2) continue;
+    if (refused !== "")
+      throw new Error(
+        `${where}: expected ${wanted()}, as the run began with, got ${refused}; keep its batchSize, or begin a new run`,
+      );
+    if (used) return;
+    throw new Error(`${where}: expected a loader with batches, got none`);
+  }
+}
+
+/** One after the other: who takes a turn begins when those that were taken before have ended. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+  readonly #inside = new AsyncLocalStorage<true>();
+
+  /** Runs `fn` in a turn. Rejects where it is called within one, which it would wait for. */
+  async take<T>(where: string, fn: () => T | Promise<T>): Promise<T> {
+    if (this.#inside.getStore())
+      throw new Error(
+        `${where}: expected a call outside of averaged(), got one within; use the network that averaged() hands over`,
+      );
+    const turn = this.#last.then(() => this.#inside.run(true, fn));
+    this.#last = turn.catch(() => {});
+    return turn;
   }
 }
 

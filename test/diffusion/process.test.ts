@@ -292,3 +292,31 @@ test("options of sample that cannot be", async () => {
   // @ts-expect-error: the types refuse it too
   await expect(draw({ sampler: "euler" })).rejects.toThrow("expected a sampler ddpm, ddim");
 });
+
+describe("what samplers are handed", () => {
+  const process = new GaussianDiffusion({ timesteps: 20, objective: "x0" });
+  const samplers = ["ddpm", "ddim", "dpm++2m", "heun"] as const;
+
+  test.each(samplers)("%s: a tensor that the network keeps stays its own", async (sampler) => {
+    const target = randn([2, 1, 2, 2]);
+    const before = Array.from(target.dataSync());
+    const y = await process.sample(() => target, [2, 1, 2, 2], {
+      sampler,
+      steps: 4,
+      clip: false,
+      generator: new Generator(1),
+    });
+    expect(Array.from(target.dataSync())).toEqual(before);
+    near(y.dataSync(), before, 1e-5); // the last step answers the prediction
+    const same = await process.sample((x) => x, [2, 1, 2, 2], { sampler, steps: 4, clip: false });
+    expect(same.dataSync().every(Number.isFinite)).toBe(true);
+  });
+
+  test("what onStep clones is kept", async () => {
+    const kept: Tensor[] = [];
+    const onStep = (x: Tensor) => void kept.push(x.clone());
+    const y = await process.sample((x) => x.mul(0.5), [1, 1, 2, 2], { sampler: "ddim", steps: 3, onStep });
+    expect(kept.map((x) => x.dataSync().length)).toEqual([4, 4, 4]);
+    expect(Array.from(kept[2]!.dataSync())).toEqual(Array.from(y.dataSync()));
+  });
+});

@@ -1,6 +1,20 @@
 /** @file Occlusion, SmoothGrad, integrated gradients and roll-out maps beside loops and closed forms. */
-import { explain, full, Generator, manualSeed, models, nn, randn, type Tensor, tensor, zeros } from "napier";
+import {
+  explain,
+  full,
+  Generator,
+  manualSeed,
+  memory,
+  models,
+  nn,
+  randn,
+  resetPeakMemory,
+  type Tensor,
+  tensor,
+  zeros,
+} from "napier";
 import { describe, expect, test } from "vitest";
+import { addon } from "#lib/native.js";
 
 const numbers = (t: Tensor) => [...t.dataSync()].map(Number);
 const labels = (...all: number[]) => tensor(Int32Array.from(all));
@@ -78,6 +92,19 @@ describe("occlusion", () => {
     expect(apart(map, expected)).toBeLessThan(1e-12);
     const inOnePass = explain.occlusion(model, x, labels(...y), { size, stride, fill: 0.25 });
     expect(apart(map, inOnePass)).toBeLessThan(1e-12);
+  });
+
+  test("more pictures than a pass holds go in parts, in memory that does not grow with the places", () => {
+    const [model, x] = [linear(1, 24, 24).to("float32").eval(), randn([3, 1, 24, 24])];
+    const options = { size: 4, stride: 1 }; // 441 places
+    const whole = explain.occlusion(model, x, labels(0, 1, 0), { ...options, batchSize: 64 });
+    addon.synchronize();
+    resetPeakMemory();
+    const { liveBytes } = memory();
+    const parts = explain.occlusion(model, x, labels(0, 1, 0), { ...options, batchSize: 2 });
+    addon.synchronize();
+    expect(memory().peakBytes - liveBytes).toBeLessThan((441 * 24 * 24) / 2); // bytes; all masks would be twice that, and floats
+    expect(apart(whole, parts)).toBeLessThan(1e-5);
   });
 
   test("says what does not fit", () => {

@@ -139,7 +139,33 @@ test("classPicture climbs its class's score; the same seed draws the same", asyn
   expect((await draw(2)).dataSync()).not.toEqual(picture.dataSync());
 });
 
+test("classPicture without blur is finite; what does not fit is said", async () => {
+  manualSeed(3);
+  const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(27, 3));
+  const options = { shape: [3, 3, 3] as const, steps: 3, blurEvery: 1 };
+  const picture = await explain.classPicture(model, 1, { ...options, blur: 0 });
+  expect(numbers(picture).every(Number.isFinite)).toBe(true);
+  await expect(explain.classPicture(model, 1, { ...options, blur: -1 })).rejects.toThrow("a blur from 0 up, got -1");
+  await expect(explain.classPicture(model, 1, { ...options, jitter: 0.5 })).rejects.toThrow(
+    "classPicture: expected jitter, a whole number from 0 up, got 0.5",
+  );
+});
+
 describe("style", () => {
+  test("the content alone, and what does not fit", async () => {
+    const maps = (x: Tensor) => [x, x.mul(2)];
+    const [content, style] = [randn([1, 3, 4, 4]).mul(0.1), randn([1, 3, 4, 4])];
+    const options = { styleLayers: [], tvWeight: 0, steps: 5 };
+    const same = await explain.styleTransfer(maps, content, style, options);
+    expect(numbers(same)).toEqual(numbers(content)); // there is nothing to change
+    await expect(explain.styleTransfer(maps, content, style, { styleWeights: [1] })).rejects.toThrow(
+      "styleTransfer: expected a style weight for each of the 2 style layers, got 1",
+    );
+    await expect(explain.styleTransfer(maps, content, style, { logEvery: 0 })).rejects.toThrow(
+      "logEvery from 1 up, got 0",
+    );
+  });
+
   test("losses by their formulas", () => {
     const maps = tensor([[[[1, 2]], [[3, -1]]]]); // [1, 2, 1, 2]
     expect(numbers(explain.gramMatrix(maps, { normalize: false }))).toEqual([5, 1, 1, 10]);
